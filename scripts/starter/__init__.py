@@ -1,0 +1,1 @@
+"""Tools that make the starter (corpus and base models) again from nothing."""

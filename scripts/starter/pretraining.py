@@ -1,0 +1,207 @@
+"""The two base models of the starter, trained from random weights on synthetic general English.
+
+Both are small so that a laptop trains them: the wav2vec2 reads the waveform with one wide strided convolution,
+whose filters start as a mel-spaced Gabor bank (Zeghidour et al. 2018, "Learning filterbanks from raw speech"),
+and the Whisper learns its alignment with an auxiliary CTC loss on the encoder (Watanabe et al. 2017, "Hybrid
+CTC/attention"), whose head is thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+    Wav2Vec2Processor,
+)
+
+__all__ = ["Recordings", "new_wav2vec2", "train_ctc"]
+
+SAMPLE_RATE = 16_000
+CHARACTERS = "|abcdefghijklmnopqrstuvwxyz'"
+log = logging.getLogger(__name__)
+
+
+_LENGTH_STEP = 3840
+
+
+class Batch(NamedTuple):
+    """Rows of a `Recordings`, the factor by which each is stretched, and the samples that all are padded to."""
+
+    rows: npt.NDArray[np.int64]
+    stretch: npt.NDArray[np.float64]
+    samples: int
+
+
+class Recordings:
+    """Transcribed waveforms in one flat 16-bit file, read by memory map."""
+
+    def __init__(self, stem: Path) -> None:
+        rows = [json.loads(line) for line in stem.with_suffix(".jsonl").read_text().splitlines()]
+        self.rows = rows
+        self.pcm = np.memmap(stem.with_suffix(".pcm"), dtype="<i2", mode="r")
+        self.lengths = np.array([row["n"] for row in rows])
+
+    def waveform(self, index: int) -> npt.NDArray[np.float32]:
+        row = self.rows[index]
+        return self.pcm[row["start"] : row["start"] + row["n"]].astype(np.float32) / 32768
+
+    def batches(self, seconds: float, rng: np.random.Generator) -> list[Batch]:
+        """Return one epoch's batches, shuffled: few different shapes, `seconds` of padded audio each.
+
+        Every utterance is to be played at 0.87 to 1.15 times its length. A CPU prepares its kernels once per
+        shape, so lengths are rounded up to 0.24 s and a length's last, incomplete batch is left to the next epoch.
+        """
+        stretch = rng.uniform(0.87, 1.15, len(self.lengths))
+        sizes = np.ceil(self.lengths * stretch / _LENGTH_STEP).astype(int) * _LENGTH_STEP
+        batches = []
+        for size in np.unique(sizes):
+            rows = rng.permutation(np.flatnonzero(sizes == size))
+            count = max(1, int(seconds * SAMPLE_RATE / size))
+            batches += [
+                Batch(rows[i : i + count], stretch[rows[i : i + count]], int(size))
+                for i in range(0, len(rows) - count + 1, count)
+            ]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _inputs(data: Recordings, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return stretched waveforms (pitch moves along) of zero mean and unit variance, padded, and their mask."""
+    padded = torch.zeros(len(batch.rows), batch.samples)
+    mask = torch.zeros(padded.shape, dtype=torch.long)
+    for i, (row, factor) in enumerate(zip(batch.rows, batch.stretch, strict=True)):
+        waveform = torch.from_numpy(data.waveform(row))[None, None]
+        waveform = functional.interpolate(waveform, scale_factor=factor, mode="linear")[0, 0]
+        padded[i, : len(waveform)] = (waveform - waveform.mean()) / (waveform.std() + 1e-5)
+        mask[i, : len(waveform)] = 1
+    return padded, mask
+
+
+def _gabor_bank(filters: int, width: int) -> Tensor:
+    """Return cosine and sine filters of both signs at mel-spaced centres, shape `(4 * filters, 1, width)`."""
+    mel = np.linspace(2595 * math.log10(1 + 60 / 700), 2595 * math.log10(1 + 7600 / 700), filters)
+    centre_hz = 700 * (10 ** (mel / 2595) - 1)
+    time_s = (np.arange(width) - width / 2) / SAMPLE_RATE
+    phase = 2 * np.pi * centre_hz[:, None] * time_s
+    # The gain rises with frequency, against the fall of speech's own spectrum.
+    gain = (centre_hz[:, None] / 1000 + 0.3) * np.hanning(width) / math.sqrt(width)
+    bank = np.concatenate([np.cos(phase), np.sin(phase), -np.cos(phase), -np.sin(phase)]) * np.tile(gain, (4, 1))
+    return torch.tensor(bank[:, None], dtype=torch.float32)
+
+
+def new_wav2vec2(directory: Path) -> tuple[Wav2Vec2ForCTC, Wav2Vec2Processor]:
+    """Return a small untrained `Wav2Vec2ForCTC` (a frame every 30 ms) and its processor, saved in `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<unk>", *CHARACTERS])}
+    (directory / "vocab.json").write_text(json.dumps(vocabulary))
+    tokenizer = Wav2Vec2CTCTokenizer(
+        str(directory / "vocab.json"), pad_token="<pad>", unk_token="<unk>", bos_token=None, eos_token=None,
+        word_delimiter_token="|",
+    )
+    extractor = Wav2Vec2FeatureExtractor(
+        feature_size=1, sampling_rate=SAMPLE_RATE, padding_value=0.0, do_normalize=True, return_attention_mask=True
+    )
+    filters, width = 80, 400
+    config = Wav2Vec2Config(
+        vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=None,
+        hidden_size=256, num_hidden_layers=6, num_attention_heads=4, intermediate_size=1024,
+        conv_dim=(4 * filters, 256), conv_kernel=(width, 3), conv_stride=(160, 3), num_feat_extract_layers=2,
+        conv_bias=True, feat_extract_norm="layer", do_stable_layer_norm=True,
+        num_conv_pos_embeddings=31, num_conv_pos_embedding_groups=16,
+        hidden_dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, feat_proj_dropout=0.0,
+        final_dropout=0.0, layerdrop=0.0,
+        mask_time_prob=0.06, mask_time_length=6, mask_time_min_masks=1,
+        mask_feature_prob=0.04, mask_feature_length=16, mask_feature_min_masks=1,
+        ctc_loss_reduction="mean", ctc_zero_infinity=True,
+    )
+    model = Wav2Vec2ForCTC._from_config(config, attn_implementation="eager")
+    first, second = model.wav2vec2.feature_extractor.conv_layers
+    with torch.no_grad():
+        first.conv.weight.copy_(_gabor_bank(filters, width))
+        first.conv.bias.zero_()
+        first.conv.requires_grad_(False)
+        first.layer_norm.weight.fill_(2.0)
+        # Every second filter sums the four phases of one band: the band's magnitude, whatever its phase.
+        weight = torch.randn_like(second.conv.weight) * 0.02
+        for band in range(filters):
+            weight[3 * band, band::filters, 1] += 0.5
+        second.conv.weight.copy_(weight)
+    return model, Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
+
+
+def _learning_rate(step: int, steps: int, peak: float) -> float:
+    warmup = min(800, steps // 10)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
+
+
+def _epochs(data: Recordings, seconds: float, steps: int, seed: int) -> Iterator[Batch]:
+    step, epoch = 0, 0
+    while step < steps:
+        for batch in data.batches(seconds, np.random.default_rng([seed, 2, epoch])):
+            if step == steps:
+                return
+            yield batch
+            step += 1
+        epoch += 1
+
+
+def _optimiser(model: nn.Module) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
+
+
+def train_ctc(
+    model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, data: Recordings, *, steps: int, batch_s: float = 64.0,
+    peak: float = 1e-3, seed: int = 0, on_checkpoint: Callable[[], None] | None = None,
+) -> None:
+    """Train all parameters for `steps` optimiser steps of at most `batch_s` seconds of audio, bf16 autocast."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    encode = {c: i for c, i in processor.tokenizer.get_vocab().items()}
+    labels = [torch.tensor([encode[c] for c in row["text"].replace(" ", "|")]) for row in data.rows]
+    optimiser, started, running = _optimiser(model), time.monotonic(), 0.0
+    model.train()
+    for step, batch in enumerate(_epochs(data, batch_s, steps, seed)):
+        padded, mask = _inputs(data, batch)
+        targets = nn.utils.rnn.pad_sequence([labels[i] for i in batch.rows], batch_first=True, padding_value=-100)
+        for group in optimiser.param_groups:
+            group["lr"] = _learning_rate(step, steps, peak)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(padded, attention_mask=mask, labels=targets).loss
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        running += (loss.item() - running) * (1 if step == 0 else 0.02)
+        if step % 100 == 0:
+            log.info("step %d/%d loss %.3f, %.0f s", step, steps, running, time.monotonic() - started)
+        if on_checkpoint and step % 1000 == 999:
+            model.eval()
+            on_checkpoint()
+            model.train()
+    model.eval()
+
+
+@torch.inference_mode()
+def greedy_ctc(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, waveform: npt.NDArray[np.float32]) -> str:
+    """Return the best path's text of one waveform."""
+    inputs = processor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+    return str(processor.batch_decode(model(**inputs).logits.argmax(-1))[0])
