@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,43 +161,98 @@ def _epochs(data: Recordings, seconds: float, steps: int, seed: int) -> Iterator
         epoch += 1
 
 
-def _optimiser(model: nn.Module) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+def _optimiser(*modules: nn.Module) -> torch.optim.AdamW:
+    training = [p for module in modules for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in training if p.ndim > 1], "weight_decay": 0.01},
+        {"params": [p for p in training if p.ndim <= 1], "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
+class PhonemeLoss(nn.Module):
+    """CTC over phonemes on a lower layer's output, which teaches sounds before spelling; thrown away afterwards.
+
+    Lower layers with the finer-grained unit: Sanabria & Metze 2018, "Hierarchical multitask learning with CTC".
+    """
+
+    def __init__(self, transcripts: Sequence[Sequence[str]], channels: int) -> None:
+        super().__init__()
+        symbols = sorted({symbol for transcript in transcripts for symbol in transcript})
+        index = {symbol: i + 1 for i, symbol in enumerate(symbols)}
+        self.targets = [torch.tensor([index[symbol] for symbol in line]) for line in transcripts]
+        self.norm = nn.LayerNorm(channels)
+        self.head = nn.Linear(channels, len(symbols) + 1)
+
+    def forward(self, hidden: Tensor, lengths: Tensor, rows: npt.NDArray[np.int64]) -> Tensor:
+        """Return the mean loss per phoneme of `hidden` `(batch, frames, channels)`."""
+        targets = [self.targets[row] for row in rows]
+        return _ctc(self.head(self.norm(hidden)), lengths, targets, blank=0)
+
+
+def _ctc(logits: Tensor, lengths: Tensor, targets: Sequence[Tensor], *, blank: int) -> Tensor:
+    scores = logits.float().log_softmax(-1).transpose(0, 1)
+    sizes = torch.tensor([len(target) for target in targets])
+    return functional.ctc_loss(scores, torch.cat(list(targets)), lengths, sizes, blank=blank, zero_infinity=True)
+
+
 def train_ctc(
-    model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, data: Recordings, *, steps: int, batch_s: float = 64.0,
-    peak: float = 1e-3, seed: int = 0, on_checkpoint: Callable[[], None] | None = None,
+    model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, data: Recordings, phonemes: Sequence[Sequence[str]], *,
+    steps: int, batch_s: float = 64.0, peak: float = 1.5e-3, phoneme_layer: int = 3, seed: int = 0,
+    on_checkpoint: Callable[[], None] | None = None,
 ) -> None:
     """Train all parameters for `steps` optimiser steps of at most `batch_s` seconds of audio, bf16 autocast."""
     torch.manual_seed(seed)
-    np.random.seed(seed)
-    encode = {c: i for c, i in processor.tokenizer.get_vocab().items()}
+    encode = processor.tokenizer.get_vocab()
     labels = [torch.tensor([encode[c] for c in row["text"].replace(" ", "|")]) for row in data.rows]
-    optimiser, started, running = _optimiser(model), time.monotonic(), 0.0
+    auxiliary = PhonemeLoss(phonemes, model.config.hidden_size)
+    optimiser, progress = _optimiser(model, auxiliary), _Progress(steps)
     model.train()
     for step, batch in enumerate(_epochs(data, batch_s, steps, seed)):
+        np.random.seed([seed, step])  # transformers draws its SpecAugment from numpy's global generator
         padded, mask = _inputs(data, batch)
-        targets = nn.utils.rnn.pad_sequence([labels[i] for i in batch.rows], batch_first=True, padding_value=-100)
-        for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(step, steps, peak)
+        _set_rate(optimiser, _learning_rate(step, steps, peak))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = model(padded, attention_mask=mask, labels=targets).loss
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        running += (loss.item() - running) * (1 if step == 0 else 0.02)
-        if step % 100 == 0:
-            log.info("step %d/%d loss %.3f, %.0f s", step, steps, running, time.monotonic() - started)
+            found = model.wav2vec2(padded, attention_mask=mask, output_hidden_states=True)
+            logits = model.lm_head(found.last_hidden_state)
+            lengths = model._get_feat_extract_output_lengths(mask.sum(-1))
+            characters = _ctc(logits, lengths, [labels[row] for row in batch.rows], blank=0)
+            sounds = auxiliary(found.hidden_states[phoneme_layer], lengths, batch.rows)
+        _update(optimiser, characters + 0.5 * sounds)
+        progress(characters=characters.item(), phonemes=sounds.item())
         if on_checkpoint and step % 1000 == 999:
             model.eval()
             on_checkpoint()
             model.train()
     model.eval()
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimiser.step()
+
+
+class _Progress:
+    """Logs running means of the losses."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.step, self.means, self.started = steps, 0, dict[str, float](), time.monotonic()
+
+    def __call__(self, **losses: float) -> None:
+        for name, value in losses.items():
+            self.means[name] = self.means.get(name, value) * 0.98 + value * 0.02
+        if self.step % 100 == 0:
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in self.means.items())
+            log.info("step %d/%d: %s; %.0f s", self.step, self.steps, shown, time.monotonic() - self.started)
+        self.step += 1
 
 
 @torch.inference_mode()

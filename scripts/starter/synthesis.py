@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +15,7 @@ import soxr
 
 from .voices import Voice
 
-__all__ = ["SAMPLE_RATE", "recording"]
+__all__ = ["SAMPLE_RATE", "phonemes", "recording"]
 
 SAMPLE_RATE = 16_000
 
@@ -80,3 +82,14 @@ def recording(voice: Voice, text: str, rng: np.random.Generator) -> Waveform:
     waveform = waveform + noise
     waveform *= 10 ** (rng.uniform(-32, -14) / 20) / np.sqrt(np.mean(waveform**2))
     return (waveform * min(1.0, 0.98 / np.abs(waveform).max())).astype(np.float32)
+
+
+def phonemes(texts: Sequence[str], language: str) -> list[list[str]]:
+    """Return espeak-ng's phonemes of each text in an accent of English, without stress or length of pauses."""
+    command = ["espeak-ng", "-q", "-x", "--sep=_", "-v", language]
+    spoken = subprocess.run(command, input="\n".join(texts) + "\n", capture_output=True, text=True, check=True).stdout
+    lines = [line for line in spoken.splitlines() if line.strip()]
+    if len(lines) != len(texts):
+        raise RuntimeError(f"espeak-ng gave {len(lines)} lines for {len(texts)} sentences")
+    cleaned = (re.sub(r"[',%=|;]", "", line.replace(" ", "_")).split("_") for line in lines)
+    return [[symbol for symbol in line if symbol.strip(":")] for line in cleaned]

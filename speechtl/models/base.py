@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -10,10 +11,21 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from speechtl.audio import Waveform
+from speechtl.errors import ModelError
 
-__all__ = ["Family", "Features", "Part", "SpeechModel", "parameter_counts"]
+__all__ = [
+    "Family",
+    "Features",
+    "Part",
+    "SpeechModel",
+    "depth",
+    "evaluating",
+    "parameter_counts",
+    "quiet",
+]
 
 Family = Literal["ctc", "whisper"]
 
@@ -24,9 +36,10 @@ class Features:
 
     Attributes:
         cut: The first part that has *not* run.
-        hidden: Float tensor `(batch, frames, channels)`, zero beyond each length. At the lowest cut (`cut` is
-            the first part) it is the model's own input, so `channels` is 1 for raw samples and the number of
-            mel bins for Whisper.
+        hidden: Float tensor `(batch, frames, channels)`. At the lowest cut (`cut` is the first part) it is the
+            model's own input, so `channels` is 1 for raw samples and the number of mel bins for Whisper.
+            Beyond each length it is zero for CTC; Whisper pads every utterance to its window and reads the
+            padding too, so there it is the silence that the model knows.
         lengths: Integer tensor `(batch,)`: the frames that hold speech, not padding.
     """
 
@@ -82,16 +95,22 @@ class SpeechModel(Protocol):
     def encode(self, waveforms: Sequence[Waveform], cut: str) -> Features:
         """Return the output of all parts below `cut`, on the network's device, with no gradient.
 
-        The parts below the cut run in evaluation mode whatever mode the network is in.
+        The parts below the cut run in evaluation mode whatever mode the network is in. An utterance's features
+        do not depend on the others in its batch. Whisper cuts no higher than `decoder.0`; `Features.cut` says
+        where the cut is.
+
+        Raises:
+            DataError: A waveform is shorter or longer than the model can read.
+            ModelError: No part is called `cut`.
         """
         ...
 
     def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
-        """Return the mean loss (scalar, float32) of the suffix above `features.cut`."""
+        """Return the mean loss (scalar, float32) of the suffix from `features.cut` upwards, in the modes it is in."""
         ...
 
     def decode(self, features: Features) -> list[str]:
-        """Return the greedy text of each utterance, as the tokenizer spells it."""
+        """Return the greedy text of each utterance, in evaluation mode, as the tokenizer spells it."""
         ...
 
     def labels(self, text: str, *, samples: int) -> list[int]:
@@ -104,10 +123,53 @@ class SpeechModel(Protocol):
         ...
 
     def save(self, directory: Path) -> None:
-        """Write a checkpoint that `from_pretrained` and `pipeline()` load as it is."""
+        """Write a checkpoint that `from_pretrained` and `pipeline()` load as it is, with the same text.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
         ...
 
 
 def parameter_counts(model: SpeechModel) -> dict[str, int]:
     """Return the number of parameters of each part, in depth order."""
     return {part.name: sum(p.numel() for p in part.parameters()) for part in model.parts()}
+
+
+def depth(model: SpeechModel, name: str) -> int:
+    """Return the place of the part called `name`, 0 nearest the audio.
+
+    Raises:
+        ModelError: There is no such part.
+    """
+    names = [part.name for part in model.parts()]
+    if name not in names:
+        raise ModelError(f"{model.name} has no part '{name}'; its parts are: {', '.join(names)}")
+    return names.index(name)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Run a block without gradient and in evaluation mode; then give each module its own mode back."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' notices and progress bars from the terminal; errors are still raised."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,7 @@
+"""`python -m speechtl`."""
+
+import sys
+
+from speechtl.cli import main
+
+sys.exit(main())

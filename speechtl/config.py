@@ -1,0 +1,246 @@
+"""The run's configuration: composed from the sections that live beside their code, read strictly.
+
+Later sources win: defaults (here and in the sections), `configs/presets/<preset>.yaml`, the file given with
+`--config`, flags. What an accent's own corpora are stands in `configs/accents/<accent>.yaml`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from speechtl.errors import ConfigError
+from speechtl.strategy import StrategyName
+from speechtl.training import Precision, TrainingConfig
+
+__all__ = [
+    "AccentFile",
+    "RunConfig",
+    "Source",
+    "accent_file",
+    "accent_names",
+    "merged",
+    "preset",
+    "preset_names",
+    "read_yaml",
+    "run_config",
+]
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+_strict = with_config(ConfigDict(extra="forbid"))
+T = TypeVar("T")
+
+
+@_strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """One adapt-then-score run.
+
+    Attributes:
+        accent: The accent to adapt to, one that the corpus holds.
+        model: A starter name, a checkpoint folder, or a hub id with an optional `@revision`.
+        corpus: `starter`, a manifest (JSONL, CSV, TSV), or `hf:<id or folder>[:config+config]`; None takes the
+            starter where it speaks the accent, else the accent's own corpus from `configs/accents`.
+        general: A corpus of the accent that the model already knows, scored before and after and replayed in
+            training; None leaves it out.
+        general_accent: The accent to take from `general`.
+        strategy: What trains; None takes the family's default.
+        top_layers: How many encoder layers `top-layers` trains.
+        replay: The share of general utterances among those trained on, 0 to below 1.
+        augment: Whether training utterances are augmented.
+        training: Epochs, rates and limits.
+        normaliser: The transcript normaliser that both systems are scored with.
+        seed: Draws splits, order, augmentation, masks and dropout.
+        device: Where to train; `auto` takes CUDA, then Apple's MPS, then the CPU.
+        precision: float32, bf16 autocast, or what suits the device.
+        output: The run folder; None is `runs/<accent>` (with the model's name where it is not the default).
+        overwrite: Replace a run folder that is there already.
+    """
+
+    accent: str
+    model: str = "starter-wav2vec2"
+    corpus: str | None = None
+    general: str | None = "starter"
+    general_accent: str = "general"
+    strategy: StrategyName | None = None
+    top_layers: int = 2
+    replay: float = 0.2
+    augment: bool = True
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    normaliser: str = "plain"
+    seed: int = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    output: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.replay < 1:
+            raise ConfigError(f"replay is a share from 0 to below 1, got {self.replay}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")
+        if not self.accent:
+            raise ConfigError("accent must be named, for instance: --accent scottish")
+
+
+@_strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A real corpus of an accent.
+
+    Attributes:
+        name: What people call it.
+        corpus: What `--corpus` takes to load it; None where it must be fetched by hand.
+        licence: Its SPDX identifier, or its own words.
+        url: Where it is described.
+        note: Size, speakers, and what to know before relying on it.
+    """
+
+    name: str
+    licence: str
+    url: str
+    corpus: str | None = None
+    note: str = ""
+
+
+@_strict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccentFile:
+    """`configs/accents/<accent>.yaml`: whether the starter speaks it, and its real corpora."""
+
+    accent: str
+    starter: bool = False
+    sources: tuple[Source, ...] = ()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's reading of scalars: `1e-4` is a number, `no`, `on` and `yes` are text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"}]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$", re.IGNORECASE), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        ConfigError: There is no such file, it is not YAML, or not a mapping; the message says where.
+    """
+    try:
+        # PyYAML's safe loader with fewer implicit types: no object is ever constructed from a tag.
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path} must hold 'key: value' lines, got {type(loaded).__name__}")
+    return loaded
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the layers as one mapping; later ones win, sections (mappings) are merged key by key."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            old = result.get(key)
+            both = isinstance(old, Mapping) and isinstance(value, Mapping)
+            result[key] = merged(old, value) if both and old is not None else value
+    return result
+
+
+def run_config(layers: Mapping[str, Any], *, where: str) -> RunConfig:
+    """Return the configuration that merged layers describe.
+
+    Raises:
+        ConfigError: Unknown keys or impossible values: all of them, each with its path and what would do.
+    """
+    return _validated(RunConfig, layers, where=where)
+
+
+def _validated(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        known = _keys(kind)
+        lines = [_fault(fault, known) for fault in error.errors()]
+        raise ConfigError(f"{where} cannot be used:\n  - " + "\n  - ".join(lines)) from None
+
+
+def _keys(kind: type[Any]) -> list[str]:
+    nested = kind is RunConfig
+    return [*kind.__dataclass_fields__, *(TrainingConfig.__dataclass_fields__ if nested else ())]
+
+
+def _fault(fault: Any, known: list[str]) -> str:
+    key = ".".join(str(step) for step in fault["loc"])
+    match fault["type"]:
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else f"; known keys: {', '.join(known)}"
+            return f"unknown key '{key}'{hint}"
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            return f"'{key}' is missing"
+        case _:
+            return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+
+
+@cache
+def _configs() -> Path:
+    here = Path(__file__).resolve().parent
+    packaged = here / "configs"
+    return packaged if packaged.is_dir() else here.parent / "configs"
+
+
+def _names(folder: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (_configs() / folder).glob("*.yaml")))
+
+
+def accent_names() -> tuple[str, ...]:
+    """Return the accents that have a file of their own."""
+    return _names("accents")
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the presets."""
+    return _names("presets")
+
+
+def accent_file(accent: str) -> AccentFile | None:
+    """Return what is known of an accent, None where it has no file."""
+    if accent not in accent_names():
+        return None
+    path = _configs() / "accents" / f"{accent}.yaml"
+    return _validated(AccentFile, read_yaml(path), where=str(path))
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Return a preset's mapping.
+
+    Raises:
+        ConfigError: There is no such preset; the message lists those there are.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"there is no preset '{name}'; choose one of: {', '.join(preset_names())}")
+    return read_yaml(_configs() / "presets" / f"{name}.yaml")

@@ -1,0 +1,6 @@
+"""Pretrained recognisers of both families, each a chain of parts that can be cut."""
+
+from speechtl.models.base import Family, Features, Part, SpeechModel, parameter_counts
+from speechtl.models.loading import STARTERS, load
+
+__all__ = ["STARTERS", "Family", "Features", "Part", "SpeechModel", "load", "parameter_counts"]

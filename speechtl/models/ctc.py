@@ -1,0 +1,345 @@
+"""wav2vec2 and its kin: convolutions over the waveform, a transformer encoder, and a CTC head."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from transformers import (
+    PreTrainedModel,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Processor,
+)
+from transformers.masking_utils import create_bidirectional_mask
+
+from speechtl.audio import SAMPLE_RATE, Waveform
+from speechtl.errors import DataError, OutputError
+from speechtl.models.base import Family, Features, Part, depth, evaluating, quiet
+
+__all__ = ["CtcModel"]
+
+
+class CtcModel:
+    """A CTC recogniser; see `speechtl.models.base.SpeechModel`.
+
+    The parts are run one by one, not through the network's own `forward`, so neither layerdrop nor
+    transformers' SpecAugment ever applies: masking is done after the cut, by the caller. The configuration
+    keeps both settings as the checkpoint has them.
+
+    Padding never changes a result. What would leak it (group norm over time, stacked or batch-normalised
+    positional convolutions, the adapter) runs one utterance at a time, and attention is masked above. A batch
+    thus gives what `transformers` gives for each utterance alone, also for the group-norm models that must
+    not see a mask there (transformers #18501).
+
+    Args:
+        network: A `…ForCTC` of the wav2vec2 kind, with a trained head.
+        feature_extractor: Normalises the waveform.
+        tokenizer: Its pad token is the CTC blank.
+        name: What the user called the checkpoint.
+        revision: The hub commit or a digest of the weights.
+    """
+
+    family: Family = "ctc"
+
+    def __init__(
+        self,
+        network: PreTrainedModel,
+        *,
+        feature_extractor: Wav2Vec2FeatureExtractor,
+        tokenizer: Wav2Vec2CTCTokenizer,
+        name: str,
+        revision: str,
+    ) -> None:
+        self.network = network
+        self.feature_extractor = feature_extractor
+        self.tokenizer = tokenizer
+        self.name = name
+        self.revision = revision
+        self._backbone: Any = network.base_model
+        self._config: Any = network.config
+        self._stable = bool(getattr(self._config, "do_stable_layer_norm", False))
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return `feature_encoder`, `feature_projection`, `encoder.0` … `encoder.N-1` and `head`.
+
+        WavLM computes its position bias in layer 0 for all layers: `encoder.0` owns its table.
+        """
+        backbone, encoder, network = self._backbone, self._backbone.encoder, self.network
+        projection = [backbone.feature_projection, encoder.pos_conv_embed, encoder.dropout]
+        if hasattr(backbone, "masked_spec_embed"):
+            projection.append(backbone.masked_spec_embed)
+        top = [encoder.layer_norm] if self._stable else []
+        projection += [] if self._stable else [encoder.layer_norm]
+        if getattr(backbone, "adapter", None) is not None:
+            top.append(backbone.adapter)
+        layers = [[layer] for layer in encoder.layers]
+        layers[-1] += top
+        return (
+            Part("feature_encoder", (backbone.feature_extractor,)),
+            Part("feature_projection", tuple(projection)),
+            *(Part(f"encoder.{k}", tuple(owned)) for k, owned in enumerate(layers)),
+            Part("head", (network.dropout, network.lm_head)),
+        )
+
+    def encode(self, waveforms: Sequence[Waveform], cut: str) -> Features:
+        """Return the output of all parts below `cut`; see `SpeechModel.encode`.
+
+        Raises:
+            DataError: A waveform is too short for one frame.
+            ModelError: No part is called `cut`.
+        """
+        until = depth(self, cut)
+        for index, waveform in enumerate(waveforms):
+            if len(waveform) < self._shortest():
+                raise DataError(
+                    f"waveform {index} of the batch has {len(waveform)} samples; {self.name} needs at least "
+                    f"{self._shortest()} ({1000 * self._shortest() / SAMPLE_RATE:.0f} ms)"
+                )
+        # One at a time: each is normalised over its own samples, as `pipeline()` does.
+        inputs = [
+            self.feature_extractor(
+                waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt"
+            ).input_values[0]
+            for waveform in waveforms
+        ]
+        lengths = torch.tensor([len(waveform) for waveform in inputs])
+        hidden = pad_sequence(inputs, batch_first=True).unsqueeze(-1)
+        features = Features("feature_encoder", hidden, lengths).to(self.network.device)
+        with evaluating(self.network):
+            hidden, lengths = self._run(features, until=until)
+        return Features(cut, _zero_padding(hidden, lengths), lengths)
+
+    def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+        """Return the CTC loss: per utterance divided by its labels, then the mean (transformers' `mean`).
+
+        An utterance with more labels than frames counts as zero; `labels` refuses those beforehand.
+        """
+        logits, lengths = self._run(features)
+        log_probabilities = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
+        targets = torch.tensor([i for row in labels for i in row], device=logits.device)
+        target_lengths = torch.tensor([len(row) for row in labels], device=logits.device)
+        # cuDNN's CTC wants the blank at 0 and 32-bit targets on the CPU.
+        with torch.backends.cudnn.flags(enabled=False):
+            return functional.ctc_loss(
+                log_probabilities.transpose(0, 1),
+                targets,
+                lengths,
+                target_lengths,
+                blank=self.tokenizer.pad_token_id,
+                reduction="mean",
+                zero_infinity=True,
+            )
+
+    def decode(self, features: Features) -> list[str]:
+        """Return the best path's text of each utterance."""
+        with evaluating(self.network):
+            logits, lengths = self._run(features)
+        paths = logits.argmax(dim=-1).cpu()
+        ids = [path[:length] for path, length in zip(paths, lengths.tolist(), strict=True)]
+        return [str(self.tokenizer.decode(path)) for path in ids]
+
+    def labels(self, text: str, *, samples: int) -> list[int]:
+        """Return the ids of the characters of `text`, in the vocabulary's own case if it has but one.
+
+        Raises:
+            DataError: The text is empty or has characters outside the vocabulary, or `samples` of audio give
+                fewer frames than labels and the blanks between equal neighbours.
+        """
+        vocabulary = self._vocabulary()
+        spelled = _in_case_of(vocabulary, " ".join(text.split()))
+        if not spelled:
+            raise DataError("the transcript is empty; an utterance that trains needs text")
+        unknown = sorted(set(spelled) - vocabulary.keys())
+        if unknown:
+            named = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in unknown)
+            raise DataError(
+                f"characters outside the vocabulary of {self.name}: {named}, in {text!r}; "
+                "normalise the transcript or spell them out"
+            )
+        ids = [vocabulary[character] for character in spelled]
+        self._check_feasible(ids, samples=samples)
+        return ids
+
+    def save(self, directory: Path) -> None:
+        """Write weights (safetensors), configuration, tokenizer and feature extractor to `directory`.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        processor = Wav2Vec2Processor(
+            feature_extractor=self.feature_extractor, tokenizer=self.tokenizer
+        )
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with quiet():
+                self.network.save_pretrained(directory)
+                processor.save_pretrained(directory)
+                # Tools that know no processor_config.json read this file.
+                self.feature_extractor.save_pretrained(directory)
+        except OSError as error:
+            raise OutputError(f"{directory}: the checkpoint cannot be written: {error}") from error
+
+    def _vocabulary(self) -> dict[str, int]:
+        """Return the characters that a transcript may hold, the space included, and their ids."""
+        known: dict[str, int] = self.tokenizer.get_vocab()
+        special = set(self.tokenizer.all_special_tokens)
+        delimiter = self.tokenizer.word_delimiter_token
+        characters = {
+            token: i
+            for token, i in known.items()
+            if len(token) == 1
+            and token not in special | {delimiter}
+            and i < self._config.vocab_size
+        }
+        return characters | ({" ": known[delimiter]} if delimiter in known else {})
+
+    def _check_feasible(self, ids: list[int], *, samples: int) -> None:
+        if samples < self._shortest():
+            raise DataError(
+                f"{samples} samples of audio are too short; {self.name} needs at least {self._shortest()}"
+            )
+        frames = int(self._after_adapter(self._frames(torch.tensor([samples]))))
+        repeats = sum(left == right for left, right in pairwise(ids))
+        if frames < len(ids) + repeats:
+            raise DataError(
+                f"{samples} samples of audio give {frames} frames, but {len(ids)} labels with {repeats} "
+                f"adjacent repeats need at least {len(ids) + repeats}; check that the transcript belongs to "
+                "the audio"
+            )
+
+    def _shortest(self) -> int:
+        """Return the samples that the convolutions need for one frame (400 for wav2vec2)."""
+        samples = 1
+        for kernel, stride in zip(
+            reversed(self._config.conv_kernel), reversed(self._config.conv_stride), strict=True
+        ):
+            samples = (samples - 1) * stride + kernel
+        return int(samples)
+
+    def _frames(self, samples: Tensor) -> Tensor:
+        """Return the frames that the feature encoder gives for each number of samples."""
+        for kernel, stride in zip(self._config.conv_kernel, self._config.conv_stride, strict=True):
+            samples = torch.div(samples - kernel, stride, rounding_mode="floor") + 1
+        return samples
+
+    def _after_adapter(self, frames: Tensor) -> Tensor:
+        if getattr(self._backbone, "adapter", None) is not None:
+            for _ in range(self._config.num_adapter_layers):
+                frames = (
+                    torch.div(frames - 1, self._config.adapter_stride, rounding_mode="floor") + 1
+                )
+        return frames
+
+    def _run(self, features: Features, *, until: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return the hidden states and lengths after all parts from `features.cut` up to, not with, `until`.
+
+        Without `until` the head runs too: logits `(batch, frames, vocabulary)`.
+        """
+        head = len(self._backbone.encoder.layers) + 2
+        first, until = depth(self, features.cut), head + 1 if until is None else until
+        hidden, lengths = features.hidden, features.lengths
+        if first == 0 < until:
+            hidden, lengths = self._convolve(hidden, lengths)
+        if first <= 1 < until:
+            hidden = self._project(hidden, lengths)
+        layers = range(max(first - 2, 0), min(until, head) - 2)
+        if layers:
+            hidden, lengths = self._attend(hidden, lengths, layers)
+        if until > head:
+            network: Any = self.network
+            hidden = network.lm_head(network.dropout(hidden))
+        return hidden, lengths
+
+    def _convolve(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        extractor = self._backbone.feature_extractor
+
+        def run(samples: Tensor) -> Tensor:
+            return extractor(samples[..., 0]).transpose(1, 2)  # type: ignore[no-any-return]
+
+        grouped = any(isinstance(module, nn.GroupNorm) for module in extractor.modules())
+        hidden = _unpadded(run, hidden, lengths) if grouped else run(hidden)
+        return hidden, self._frames(lengths)
+
+    def _project(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        encoder = self._backbone.encoder
+        projected = self._backbone.feature_projection(hidden)
+        hidden = projected[0] if isinstance(projected, tuple) else projected
+        # Zero frames are to the positional convolution what its own padding is.
+        hidden = _zero_padding(hidden, lengths)
+        positional = encoder.pos_conv_embed
+        leaks = hasattr(positional, "layers") or getattr(positional, "batch_norm", None) is not None
+        hidden = hidden + (_unpadded(positional, hidden, lengths) if leaks else positional(hidden))
+        if not self._stable:
+            hidden = encoder.layer_norm(hidden)
+        return encoder.dropout(hidden)  # type: ignore[no-any-return]
+
+    def _attend(self, hidden: Tensor, lengths: Tensor, layers: range) -> tuple[Tensor, Tensor]:
+        encoder = self._backbone.encoder
+        speech = _speech(hidden, lengths)
+        if self._config.model_type == "wavlm":
+            hidden = _attend_wavlm(encoder.layers, hidden, None if speech.all() else speech, layers)
+        else:
+            mask = create_bidirectional_mask(
+                config=self._config, inputs_embeds=hidden, attention_mask=speech
+            )
+            for k in layers:
+                hidden = encoder.layers[k](hidden, attention_mask=mask)
+        if layers.stop < len(encoder.layers):
+            return hidden, lengths
+        if self._stable:
+            hidden = encoder.layer_norm(hidden)
+        if getattr(self._backbone, "adapter", None) is not None:
+            hidden = _unpadded(self._backbone.adapter, hidden, lengths)
+        return hidden, self._after_adapter(lengths)
+
+
+def _attend_wavlm(
+    stack: nn.ModuleList, hidden: Tensor, speech: Tensor | None, layers: range
+) -> Tensor:
+    """Run WavLM's layers, all of which share the position bias that layer 0 computes from the length alone."""
+    batch, frames, _ = hidden.shape
+    first: Any = stack[0].attention
+    bias = first.compute_bias(frames, frames).repeat(batch, 1, 1)
+    for k in layers:
+        with warnings.catch_warnings():
+            # transformers hands torch a bool padding mask and a float bias; torch still takes both.
+            warnings.filterwarnings(
+                "ignore", "Support for mismatched key_padding_mask", UserWarning
+            )
+            hidden, _ = stack[k](hidden, attention_mask=speech, position_bias=bias)
+    return hidden
+
+
+def _speech(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Return a bool mask `(batch, frames)`, true where there is speech."""
+    return torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
+
+
+def _zero_padding(hidden: Tensor, lengths: Tensor) -> Tensor:
+    return hidden.masked_fill(~_speech(hidden, lengths)[..., None], 0.0)
+
+
+def _unpadded(run: Callable[[Tensor], Tensor], hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Return `run` of each utterance without its padding, padded with zeros again."""
+    sizes = lengths.tolist()
+    if min(sizes) == hidden.shape[1]:
+        return run(hidden)
+    rows = [run(hidden[i : i + 1, :size])[0] for i, size in enumerate(sizes)]
+    return pad_sequence(rows, batch_first=True)
+
+
+def _in_case_of(vocabulary: dict[str, int], text: str) -> str:
+    """Return `text` in the vocabulary's case; a vocabulary of both cases, or of none, leaves it as it is."""
+    lower = any(character.islower() for character in vocabulary)
+    upper = any(character.isupper() for character in vocabulary)
+    if lower == upper:
+        return text
+    return text.lower() if lower else text.upper()

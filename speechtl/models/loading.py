@@ -1,0 +1,224 @@
+"""A checkpoint by name: a starter, a local folder or a hub id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import errors as hub
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForCTC,
+    AutoModelForSpeechSeq2Seq,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from speechtl.audio import SAMPLE_RATE
+from speechtl.errors import ModelError
+from speechtl.models.base import SpeechModel, quiet
+from speechtl.models.ctc import CtcModel
+from speechtl.models.whisper import WhisperModel
+
+__all__ = ["CTC_TYPES", "STARTERS", "load"]
+
+STARTERS = {
+    name: Path(__file__).parent.parent / "starter" / name.removeprefix("starter-")
+    for name in ("starter-wav2vec2", "starter-whisper")
+}
+"""The checkpoints that come with the package, by name."""
+
+CTC_TYPES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat")
+"""The model types that share wav2vec2's layout."""
+
+_HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_HUB_FILES = (
+    "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "normalizer.json",
+)  # fmt: skip
+_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
+_NOT_FOUND = (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.HFValidationError)
+_OTHER_WAYS = (
+    "Give a local checkpoint folder, or a model that comes with the package: " + ", ".join(STARTERS)
+)
+
+
+def load(name: str, *, device: str = "cpu") -> SpeechModel:
+    """Return the recogniser called `name`, in evaluation mode, with float32 weights.
+
+    No code of a checkpoint is ever run: no `trust_remote_code`, and pickled weights are read by torch's
+    weights-only unpickler.
+
+    Args:
+        name: A starter (`starter-wav2vec2`, `starter-whisper`), a local folder, or a hub id with an optional
+            revision (`facebook/wav2vec2-base-960h@main`).
+        device: Where the weights go, as torch names it.
+
+    Raises:
+        ModelError: There is no such checkpoint, it cannot be fetched or read, it is of no known family, or
+            it has no trained head or no tokenizer.
+    """
+    folder, revision = _locate(name)
+    config = _config(folder, name)
+    _check_tokenizer(folder, config, name)
+    revision = revision or _digest(folder, name)
+    with quiet(), _readable(name):
+        network = _network(folder, config, name)
+        extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        network = network.to(device).eval()
+    if extractor.sampling_rate != SAMPLE_RATE:
+        raise ModelError(f"{name} reads {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE} Hz")
+    family = WhisperModel if config.model_type == "whisper" else CtcModel
+    return family(
+        network, feature_extractor=extractor, tokenizer=tokenizer, name=name, revision=revision
+    )
+
+
+def _locate(name: str) -> tuple[Path, str | None]:
+    """Return the folder that holds the checkpoint, and the commit if it is from the hub."""
+    if name in STARTERS:
+        if not (STARTERS[name] / "config.json").is_file():
+            raise ModelError(
+                f"{name} is missing from this installation ({STARTERS[name]}); reinstall speechtl"
+            )
+        return STARTERS[name], None
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"{name} has no config.json, so it is no checkpoint. {_OTHER_WAYS}")
+        return folder, None
+    found = _HUB_ID.fullmatch(name)
+    if folder.exists() or found is None or name.startswith((".", "/", "~")):
+        raise ModelError(
+            f"{name} is not a checkpoint folder, nor a hub id (owner/name or owner/name@revision). {_OTHER_WAYS}"
+        )
+    folder = _fetch(found["repository"], found["revision"])
+    return folder, folder.name
+
+
+def _fetch(repository: str, revision: str | None) -> Path:
+    """Return the hub's snapshot of the files that are needed, from the cache where it is there."""
+
+    def snapshot(*patterns: str) -> Path:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
+
+    wanted = f"{repository}@{revision}" if revision else repository
+    try:
+        folder = snapshot(*_HUB_FILES, *_SAFETENSORS)
+        if not _weights(folder, _SAFETENSORS):
+            folder = snapshot(*_HUB_FILES, *_PICKLED)
+    except hub.GatedRepoError as error:
+        reason = "is gated: accept its terms on its hub page and log in with `hf auth login`"
+        raise ModelError(f"{wanted} {reason}. {_OTHER_WAYS}") from error
+    except _NOT_FOUND as error:
+        reason = "is not on the hub (misspelt, or private and you are not logged in)"
+        raise ModelError(f"{wanted} {reason}. {_OTHER_WAYS}") from error
+    except (hub.HTTPError, OSError) as error:
+        reason = "is not in the local cache, and the hub cannot be reached"
+        raise ModelError(f"{wanted} {reason}. {_OTHER_WAYS}") from error
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{wanted} has no config.json, so it is no transformers checkpoint. {_OTHER_WAYS}"
+        )
+    return folder
+
+
+def _config(folder: Path, name: str) -> PreTrainedConfig:
+    """Return the configuration; refuse what is of neither family."""
+    supported = ", ".join(("whisper", *CTC_TYPES))
+    try:
+        model_type = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ModelError(
+            f"{name}: config.json is broken or names no model_type. {_OTHER_WAYS}"
+        ) from error
+    if model_type != "whisper" and model_type not in CTC_TYPES:
+        raise ModelError(f"{name} is of type '{model_type}'; supported are: {supported}")
+    with quiet(), _readable(name):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _check_tokenizer(folder: Path, config: PreTrainedConfig, name: str) -> None:
+    files = ("tokenizer.json", "vocab.json") if config.model_type == "whisper" else ("vocab.json",)
+    if not any((folder / file).is_file() for file in files):
+        raise ModelError(
+            f"{name} has no tokenizer ({' or '.join(files)}), as a self-supervised checkpoint: it must be already "
+            f"trained to recognise speech. {_OTHER_WAYS}"
+        )
+
+
+def _network(folder: Path, config: PreTrainedConfig, name: str) -> PreTrainedModel:
+    """Return the network with every weight from the checkpoint."""
+    auto = AutoModelForSpeechSeq2Seq if config.model_type == "whisper" else AutoModelForCTC
+    network, report = auto.from_pretrained(
+        folder,
+        config=config,
+        dtype=torch.float32,
+        local_files_only=True,
+        trust_remote_code=False,
+        weights_only=True,
+        output_loading_info=True,
+    )
+    missing = {key for key in report["missing_keys"] if not key.endswith("masked_spec_embed")}
+    if missing != set(report["missing_keys"]):
+        # Absent from facebook/wav2vec2-base-960h and others, used by no part: zero rather than random.
+        network.base_model.masked_spec_embed.data.zero_()
+    if any(key.startswith("lm_head") for key in missing):
+        raise ModelError(
+            f"{name} has no CTC head: it is a self-supervised checkpoint, and must be already trained to "
+            f"recognise speech. {_OTHER_WAYS}"
+        )
+    if missing:
+        some = ", ".join(sorted(missing)[:3])
+        raise ModelError(
+            f"{name} lacks {len(missing)} weights of its own network: {some} … {_OTHER_WAYS}"
+        )
+    return network  # type: ignore[no-any-return]
+
+
+def _weights(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
+
+
+def _digest(folder: Path, name: str) -> str:
+    """Return the SHA-256 of the weight files, in hexadecimal."""
+    files = _weights(folder, _SAFETENSORS) or _weights(folder, _PICKLED)
+    if not files:
+        raise ModelError(
+            f"{name} has no weights (model.safetensors or pytorch_model.bin). {_OTHER_WAYS}"
+        )
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Turn what transformers, torch and safetensors raise over a broken checkpoint into one `ModelError`."""
+    kinds: tuple[type[Exception], ...] = (
+        OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, EOFError,
+        pickle.UnpicklingError, SafetensorError,
+    )  # fmt: skip
+    try:
+        yield
+    except kinds as error:
+        first: Any = str(error).strip().splitlines()
+        reason = first[0] if first else type(error).__name__
+        raise ModelError(f"{name} cannot be loaded: {reason}. {_OTHER_WAYS}") from error

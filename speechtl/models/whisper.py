@@ -1,0 +1,258 @@
+"""Whisper: convolutions over the log-mel spectrogram, a transformer encoder and a text decoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    WhisperFeatureExtractor,
+    WhisperProcessor,
+    WhisperTokenizer,
+)
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+from speechtl.audio import SAMPLE_RATE, Waveform
+from speechtl.errors import DataError, OutputError
+from speechtl.models.base import Family, Features, Part, depth, evaluating, quiet
+
+__all__ = ["WhisperModel"]
+
+_IGNORED = -100
+
+
+class WhisperModel:
+    """A Whisper recogniser; see `speechtl.models.base.SpeechModel`.
+
+    Every utterance is padded to the model's window (30 s for OpenAI's), as in pre-training: shorter input
+    costs accuracy (transformers #26242). The encoder's parts are run one by one, so neither layerdrop nor
+    transformers' SpecAugment applies in the encoder.
+
+    The generation configuration is completed here and saved so: language and task of a multilingual model
+    (English, transcribe, unless it names others), no forced ids, one beam. With `pipeline()`'s own five beams
+    the saved checkpoint would not give the text that was scored.
+
+    Args:
+        network: A `WhisperForConditionalGeneration`.
+        feature_extractor: Makes the log-mel spectrogram; its `chunk_length` is the window in seconds.
+        tokenizer: With Whisper's special tokens.
+        name: What the user called the checkpoint.
+        revision: The hub commit or a digest of the weights.
+    """
+
+    family: Family = "whisper"
+
+    def __init__(
+        self,
+        network: PreTrainedModel,
+        *,
+        feature_extractor: WhisperFeatureExtractor,
+        tokenizer: WhisperTokenizer,
+        name: str,
+        revision: str,
+    ) -> None:
+        self.network = network
+        self.feature_extractor = feature_extractor
+        self.tokenizer = tokenizer
+        self.name = name
+        self.revision = revision
+        self._config: Any = network.config
+        body: Any = network.base_model
+        self._encoder, self._decoder = body.encoder, body.decoder
+        self._decoder.layerdrop = 0.0
+        self._config.forced_decoder_ids = None
+        network.generation_config = _generation_config(network, tokenizer)
+        self._generation: Any = network.generation_config
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return `frontend`, `encoder.0` …, `decoder.0` … and `head`, which owns the token embedding."""
+        encoder, decoder = self._encoder, self._decoder
+        encoder_layers = [[layer] for layer in encoder.layers]
+        encoder_layers[-1].append(encoder.layer_norm)
+        decoder_layers = [[layer] for layer in decoder.layers]
+        decoder_layers[0].append(decoder.embed_positions)
+        head = [decoder.layer_norm, decoder.embed_tokens]
+        output: Any = self.network.get_output_embeddings()
+        if output.weight is not decoder.embed_tokens.weight:
+            head.append(output)
+        return (
+            Part("frontend", (encoder.conv1, encoder.conv2, encoder.embed_positions)),
+            *(Part(f"encoder.{k}", tuple(owned)) for k, owned in enumerate(encoder_layers)),
+            *(Part(f"decoder.{k}", tuple(owned)) for k, owned in enumerate(decoder_layers)),
+            Part("head", tuple(head)),
+        )
+
+    def encode(self, waveforms: Sequence[Waveform], cut: str) -> Features:
+        """Return the output of all parts below `cut`, at most `decoder.0`; see `SpeechModel.encode`.
+
+        Raises:
+            DataError: A waveform is longer than the model's window, or empty.
+            ModelError: No part is called `cut`.
+        """
+        until = min(depth(self, cut), depth(self, "decoder.0"))
+        for index, waveform in enumerate(waveforms):
+            self._check_window(len(waveform), what=f"waveform {index} of the batch")
+        mel = self.feature_extractor(
+            list(waveforms), sampling_rate=SAMPLE_RATE, return_tensors="pt"
+        ).input_features
+        hop = self.feature_extractor.hop_length
+        lengths = torch.tensor([math.ceil(len(waveform) / hop) for waveform in waveforms])
+        features = Features("frontend", mel.transpose(1, 2), lengths).to(self.network.device)
+        with evaluating(self.network):
+            return self._encode(features, until=until)
+
+    def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+        """Return the mean cross-entropy per token.
+
+        The prefix (language, task, no timestamps) counts, as in transformers' `run_speech_recognition_seq2seq`:
+        it keeps the language detectable. Padding is told by length, as its id is also the end of text.
+        """
+        states = self._encode(features).hidden
+        device = states.device
+        width = max(len(row) for row in labels)
+        targets = torch.full((len(labels), width), _IGNORED, device=device)
+        # Padding to the right never reaches a token before it: the decoder looks only back.
+        inputs = torch.full((len(labels), width), self._config.pad_token_id, device=device)
+        for index, row in enumerate(labels):
+            targets[index, : len(row)] = torch.tensor(row)
+            inputs[index, : len(row)] = torch.tensor(
+                [self._config.decoder_start_token_id, *row[:-1]]
+            )
+        decoded = self._decoder(inputs, encoder_hidden_states=states, use_cache=False)
+        logits = self.network.get_output_embeddings()(decoded.last_hidden_state)
+        return functional.cross_entropy(
+            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=_IGNORED
+        )
+
+    def decode(self, features: Features) -> list[str]:
+        """Return the greedy text of each utterance, stripped of the space that Whisper begins with."""
+        with evaluating(self.network), quiet():
+            states = self._encode(features).hidden
+            ids = self.network.generate(  # type: ignore[operator]
+                encoder_outputs=BaseModelOutput(last_hidden_state=states)
+            )
+        return [str(self.tokenizer.decode(row, skip_special_tokens=True)).strip() for row in ids]
+
+    def labels(self, text: str, *, samples: int) -> list[int]:
+        """Return prefix, text and end-of-text ids, without the decoder's start token, which `loss` puts in front.
+
+        The text begins with a space, as Whisper's own transcripts do.
+
+        Raises:
+            DataError: The text is empty or spells a special token, there are more tokens than the decoder has
+                positions, or the audio is longer than the window.
+        """
+        spelled = " ".join(text.split())
+        if not spelled:
+            raise DataError("the transcript is empty; an utterance that trains needs text")
+        self._check_window(samples, what="the audio")
+        ids = self.tokenizer(f" {spelled}", add_special_tokens=False).input_ids
+        special = set(ids) & set(self.tokenizer.all_special_ids)
+        if special:
+            named = ", ".join(self.tokenizer.convert_ids_to_tokens(sorted(special)))
+            raise DataError(f"the transcript must hold no special tokens, got {named} in {text!r}")
+        labels = [*self._prefix(), *ids, self.tokenizer.eos_token_id]
+        if len(labels) > self._config.max_target_positions:
+            raise DataError(
+                f"the transcript has {len(labels)} tokens, {self.name} takes at most "
+                f"{self._config.max_target_positions}: split the utterance (audio and text together)"
+            )
+        return labels
+
+    def save(self, directory: Path) -> None:
+        """Write weights (safetensors), both configurations, tokenizer and feature extractor to `directory`.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        processor = WhisperProcessor(
+            feature_extractor=self.feature_extractor, tokenizer=self.tokenizer
+        )
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with quiet():
+                self.network.save_pretrained(directory)
+                processor.save_pretrained(directory)
+                # faster-whisper and whisper.cpp's converters read this file.
+                self.feature_extractor.save_pretrained(directory)
+        except OSError as error:
+            raise OutputError(f"{directory}: the checkpoint cannot be written: {error}") from error
+
+    def _prefix(self) -> list[int]:
+        generation = self._generation
+        if not generation.is_multilingual:
+            return [generation.no_timestamps_token_id]
+        return [
+            generation.lang_to_id[_language_token(generation.language)],
+            generation.task_to_id[generation.task],
+            generation.no_timestamps_token_id,
+        ]
+
+    def _check_window(self, samples: int, *, what: str) -> None:
+        window = self.feature_extractor.n_samples
+        if not 0 < samples <= window:
+            raise DataError(
+                f"{what} has {samples} samples ({samples / SAMPLE_RATE:.1f} s); {self.name} reads 1 to {window} "
+                f"({window / SAMPLE_RATE:g} s) at a time: split the utterance"
+            )
+
+    def _encode(self, features: Features, *, until: int | None = None) -> Features:
+        """Return the features at part number `until` (without it: the top of the encoder)."""
+        encoder = self._encoder
+        first, top = depth(self, features.cut), len(encoder.layers) + 1
+        until = top if until is None else until
+        hidden, lengths = features.hidden, features.lengths
+        if first == 0 < until:
+            hidden = self._front(hidden)
+            lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
+        for k in range(max(first, 1) - 1, until - 1):
+            hidden = encoder.layers[k](hidden, None)
+        if first < top <= until:
+            hidden = encoder.layer_norm(hidden)
+        return Features(self.parts()[until].name, hidden, lengths)
+
+    def _front(self, mel: Tensor) -> Tensor:
+        """Return `(batch, frames, channels)` from the log-mel `(batch, 2 * frames, bins)`."""
+        encoder = self._encoder
+        hidden = functional.gelu(encoder.conv1(mel.transpose(1, 2)))
+        hidden = functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
+        positioned = hidden + encoder.embed_positions.weight
+        return functional.dropout(positioned, encoder.dropout, training=encoder.conv1.training)
+
+
+def _language_token(language: str) -> str:
+    """Return `<|en|>` for `en`, `english` or `<|en|>`."""
+    names = {name: code for code, name in LANGUAGES.items()}
+    code = language.lower().removeprefix("<|").removesuffix("|>")
+    return f"<|{names.get(code, code)}|>"
+
+
+def _generation_config(network: PreTrainedModel, tokenizer: WhisperTokenizer) -> GenerationConfig:
+    """Return the checkpoint's generation configuration with what an old or converted one lacks."""
+    # Made anew: one that transformers derived from the model's configuration drops Whisper's entries on loading.
+    held: dict[str, Any] = network.generation_config.to_dict()  # type: ignore[union-attr, operator]
+    held.pop("_from_model_config", None)
+    vocabulary, config = tokenizer.get_vocab(), network.config
+    # OpenAI's rule (whisper/model.py, is_multilingual): the English-only vocabulary is one token shorter.
+    multilingual = held.setdefault("is_multilingual", config.vocab_size >= 51865)
+    held.setdefault("no_timestamps_token_id", vocabulary["<|notimestamps|>"])
+    if multilingual:
+        tokens = {f"<|{code}|>" for code in LANGUAGES} & vocabulary.keys()
+        held.setdefault("lang_to_id", {token: vocabulary[token] for token in sorted(tokens)})
+        tasks = ("transcribe", "translate")
+        held.setdefault("task_to_id", {task: vocabulary[f"<|{task}|>"] for task in tasks})
+        held["language"] = held.get("language") or "en"
+        held["task"] = held.get("task") or "transcribe"
+    held |= {"forced_decoder_ids": None, "return_timestamps": False, "num_beams": 1}
+    held["do_sample"] = False
+    if held.get("max_length") is None and held.get("max_new_tokens") is None:
+        held["max_length"] = config.max_target_positions
+    return GenerationConfig.from_dict(held)  # type: ignore[no-any-return]

@@ -1,0 +1,126 @@
+"""The run folder's README.md: a Hugging Face model card.
+
+The front matter is the one of https://huggingface.co/docs/hub/model-cards, its `model-index` that
+of https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from speechtl.report import markdown
+from speechtl.report.phrases import accent_name, count, headline, percent, set_name
+from speechtl.scoring import Report
+
+__all__ = ["render"]
+
+LICENCES = {
+    "apache-2.0": "apache-2.0",
+    "cc0": "cc0-1.0",
+    "cc0-1.0": "cc0-1.0",
+    "cc-by-4.0": "cc-by-4.0",
+    "cc-by-sa-4.0": "cc-by-sa-4.0",
+    "cc-by-nc-4.0": "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0": "cc-by-nc-sa-4.0",
+    "mit": "mit",
+}
+"""Licences as corpora write them (lower case) to the hub's identifiers."""
+
+
+def render(report: Report) -> str:
+    """Return the model card: front matter, scores, how to use the model, where it came from."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("speechtl.report"),
+        # Markdown, not HTML: each text is escaped by the filter below.
+        autoescape=False,  # noqa: S701
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        md=markdown.escape, count=count, percent=percent, accent_name=accent_name
+    )
+    return environment.get_template("card.md.j2").render(
+        front_matter=_yaml(_front_matter(report)),
+        report=report,
+        facts=report.facts,
+        model=_model_name(report),
+        headlines=[headline(report, name) for name in report.sets],
+        scores=markdown.scores_table(report),
+        warnings=_licence_warnings(report.facts.licences),
+    )
+
+
+def _front_matter(report: Report) -> dict[str, Any]:
+    facts = report.facts
+    tags = ["automatic-speech-recognition", "speechtl", "accent", facts.accent, facts.family]
+    return {
+        "language": ["en"],
+        **_licence(facts.licences),
+        "library_name": "transformers",
+        "pipeline_tag": "automatic-speech-recognition",
+        "base_model": _model_name(report),
+        "tags": list(dict.fromkeys(tags)),
+        "metrics": ["wer", "cer"],
+        "model-index": [
+            {
+                "name": f"{_model_name(report)}, adapted to {accent_name(facts.accent)}",
+                "results": [_result(report, name) for name in report.sets],
+            }
+        ],
+    }
+
+
+def _result(report: Report, name: str) -> dict[str, Any]:
+    score = report.sets[name].adapted
+    corpus = report.facts.corpus
+    label = f"{set_name(report, name)} test set"
+    return {
+        "task": {"type": "automatic-speech-recognition", "name": "Speech recognition"},
+        "dataset": {"type": corpus or name, "name": label, "split": "test"},
+        # The hub's leaderboards read error rates in per cent, so the card does and says so.
+        "metrics": [
+            {"type": kind, "name": f"{kind.upper()} (%)", "value": round(rate * 100, 2)}
+            for kind, rate in (("wer", score.wer), ("cer", score.cer))
+            if rate is not None
+        ],
+    }
+
+
+def _licence(licences: tuple[str, ...]) -> dict[str, str]:
+    known = {LICENCES.get(licence.lower()) for licence in licences}
+    match list(known):
+        case []:
+            return {}
+        case [str(only)]:
+            return {"license": only}
+        case _:
+            return {"license": "other", "license_name": "see-the-licences-of-the-speech"}
+
+
+def _licence_warnings(licences: tuple[str, ...]) -> list[str]:
+    warnings = []
+    for licence in licences:
+        terms = re.split(r"[^a-z0-9]+", licence.lower())
+        if "nc" in terms:
+            warnings.append(f"{licence}: no commercial use of the speech (NC).")
+        if "sa" in terms:
+            warnings.append(f"{licence}: what is made from the speech is shared alike (SA).")
+    return warnings
+
+
+def _model_name(report: Report) -> str:
+    """Return the base model's name, without the folders that it lies in on the maker's machine."""
+    name = report.facts.model
+    is_folder = Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+    return Path(name).name if is_folder else name
+
+
+def _yaml(tree: dict[str, Any]) -> str:
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,173 @@
+"""The report as Markdown: for a pull request, a wiki, a mail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from speechtl.report.phrases import (
+    accent_name,
+    count,
+    headline,
+    percent,
+    points,
+    set_name,
+)
+from speechtl.scoring import Example, Report, SetScore
+
+__all__ = ["escape", "render", "scores_table", "table"]
+
+
+def render(report: Report) -> str:
+    """Return `report.md`."""
+    facts = report.facts
+    parts = [
+        f"# {escape(accent_name(facts.accent))}: {escape(facts.model)}, before and after",
+        "\n".join(f"- **{escape(headline(report, name))}**" for name in report.sets),
+        "## Scores",
+        scores_table(report),
+    ]
+    for name, score in report.sets.items():
+        parts += [f"## {escape(set_name(report, name))}, by speaker", _speakers_table(score)]
+    if facts.training:
+        parts += ["## Training", _training_table(report)]
+    for name, score in report.sets.items():
+        for title, examples in (("repaired", score.repaired), ("broken", score.broken)):
+            if examples:
+                heading = f"## {escape(set_name(report, name))}: the utterances most {title}"
+                parts += [heading, _examples_table(examples)]
+    parts += ["## The run", _run_list(report)]
+    if facts.dropped:
+        rows = [(item.id, item.reason) for item in facts.dropped]
+        parts += ["## Left out", table(("utterance", "reason"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def scores_table(report: Report) -> str:
+    """Return the scores of every set and system; texts normalised, raw rates beside them."""
+    header = (
+        "accent",
+        "utterances",
+        "speakers",
+        "words",
+        "system",
+        "WER",
+        "CER",
+        "substitutions",
+        "deletions",
+        "insertions",
+        "raw WER",
+        "raw CER",
+        "absolute difference (WER)",
+        "relative reduction (WER)",
+    )
+    rows = []
+    for name, score in report.sets.items():
+        size = (score.utterances, score.speakers, score.words)
+        for system in ("base", "adapted"):
+            found = score.base if system == "base" else score.adapted
+            errors = (found.substitutions, found.deletions, found.insertions)
+            change = (
+                (points(score.difference.wer), percent(score.difference.wer_relative_reduction))
+                if system == "adapted"
+                else ("", "")
+            )
+            rows.append(
+                (
+                    set_name(report, name),
+                    *map(count, size),
+                    system,
+                    percent(found.wer),
+                    percent(found.cer),
+                    *map(count, errors),
+                    percent(found.raw.wer),
+                    percent(found.raw.cer),
+                    *change,
+                )
+            )
+    return table(header, rows)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; the cells are text, whatever stands in them."""
+    lines = [header, ["---"] * len(header)]
+    lines += [[escape(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line: no markup, no HTML."""
+    return re.sub(r"([\\`*_\[\]<>|#&~])", r"\\\1", re.sub(r"[\r\n\t]+", " ", text))
+
+
+def _speakers_table(score: SetScore) -> str:
+    return table(
+        ("speaker", "utterances", "words", "WER, base", "WER, adapted"),
+        [
+            (
+                item.speaker,
+                count(item.utterances),
+                count(item.words),
+                percent(item.base_wer),
+                percent(item.adapted_wer),
+            )
+            for item in score.per_speaker
+        ],
+    )
+
+
+def _training_table(report: Report) -> str:
+    return table(
+        ("epoch", "step", "loss", "dev WER"),
+        [
+            (
+                f"{item.epoch}{' (kept)' if item.epoch == report.facts.best_epoch else ''}",
+                count(item.step),
+                "–" if item.loss is None else f"{item.loss:.4f}",
+                percent(item.dev_wer),
+            )
+            for item in report.facts.training
+        ],
+    )
+
+
+def _examples_table(examples: Sequence[Example]) -> str:
+    return table(
+        ("utterance", "reference", "base", "adapted", "word errors"),
+        [
+            (
+                item.id,
+                item.reference,
+                item.base,
+                item.adapted,
+                f"{item.base_errors} → {item.adapted_errors}",
+            )
+            for item in examples
+        ],
+    )
+
+
+def _run_list(report: Report) -> str:
+    facts = report.facts
+    lines = [
+        ("Model", facts.model + (f" at {facts.revision}" if facts.revision else "")),
+        ("Strategy", f"{facts.strategy}, cut at {facts.cut}"),
+        (
+            "Parameters",
+            f"{count(facts.parameters.trainable)} trained, {count(facts.parameters.frozen)} frozen",
+        ),
+        ("Seed", str(facts.seed)),
+        ("Normaliser", facts.normaliser),
+        *(
+            (
+                f"Data, {split}",
+                f"{item.minutes:.1f} min, {count(item.utterances, 'utterance')}, "
+                f"{count(item.speakers, 'speaker')}",
+            )
+            for split, item in facts.data.items()
+        ),
+        ("Licences of the speech", ", ".join(facts.licences) or "not known"),
+        ("Time", f"{facts.timing.total_s:.0f} s, {facts.timing.train_s:.0f} s of it training"),
+        ("Versions", ", ".join(f"{name} {text}" for name, text in facts.versions.items())),
+    ]
+    return "\n".join(f"- {name}: {escape(text)}" for name, text in lines)

@@ -1,0 +1,324 @@
+"""Fit the trainable suffix of a model to features at the cut; keep the best epoch by dev WER."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from transformers import get_scheduler
+
+from speechtl.augment import SpecAugment
+from speechtl.errors import ConfigError
+from speechtl.models import Features, SpeechModel
+from speechtl.progress import Track, silent
+from speechtl.strategy import Strategy, freeze_all_but
+
+__all__ = [
+    "EpochRecord",
+    "History",
+    "Precision",
+    "TrainingConfig",
+    "best_precision",
+    "fit",
+]
+
+Precision = Literal["auto", "float32", "bf16"]
+Stopped = Literal["finished", "early", "interrupted", "diverged"]
+TrainingBatch = tuple[Features, Sequence[Sequence[int]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """How the suffix is fitted.
+
+    Attributes:
+        epochs: The most passes over the training utterances.
+        learning_rate: The peak rate of AdamW; None takes the strategy's own (`default_learning_rate`).
+        batch_size: Utterances per optimiser step.
+        accumulation: Batches whose gradients are added up before a step.
+        warmup: The share of all steps in which the rate rises to its peak; it then falls along a cosine.
+        weight_decay: AdamW's, on matrices only.
+        maximum_gradient_norm: Gradients are scaled down to this norm.
+        patience: Epochs without a better dev WER after which training stops.
+    """
+
+    epochs: int = 10
+    learning_rate: float | None = None
+    batch_size: int = 16
+    accumulation: int = 1
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    maximum_gradient_norm: float = 1.0
+    patience: int = 4
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch_size", "accumulation", "maximum_gradient_norm", "patience")
+        wrong = [f"{name} must be above 0, got {getattr(self, name)}" for name in positive if not getattr(self, name) > 0]
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            wrong.append(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not 0 <= self.warmup <= 1:
+            wrong.append(f"warmup is a share from 0 to 1, got {self.warmup}")
+        if self.weight_decay < 0:
+            wrong.append(f"weight_decay must not be negative, got {self.weight_decay}")
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """What one pass did: `loss` is the mean over its steps, `dev_wer` a fraction. Epoch 0 is the base model."""
+
+    epoch: int
+    step: int
+    loss: float | None
+    dev_wer: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The whole fit; the model holds the weights of `best_epoch` (0: nothing was better than the base)."""
+
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int
+    stopped: Stopped
+
+
+def best_precision(precision: Precision, device: str) -> Literal["no", "bf16"]:
+    """Return Accelerate's name of the precision to train in.
+
+    `auto` is bf16 where the device has instructions for it (two to three times faster), else float32. It looks
+    at what the processor says it has and times nothing, so that the same machine always chooses the same.
+    """
+    if precision != "auto":
+        return "bf16" if precision == "bf16" else "no"
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    if device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return "bf16"
+    return "no"
+
+
+def fit(
+    model: SpeechModel,
+    strategy: Strategy,
+    batches: Callable[[int], Iterable[TrainingBatch]],
+    *,
+    batches_per_epoch: int,
+    dev_wer: Callable[[], float],
+    config: TrainingConfig,
+    learning_rate: float,
+    precision: Precision = "auto",
+    mask: SpecAugment | None = None,
+    seed: int = 0,
+    log: Path | None = None,
+    track: Track = silent,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+) -> History:
+    """Train what `strategy` names, and leave the model with the weights of the epoch that was best on dev.
+
+    Args:
+        model: Its network is on the device that is to train.
+        strategy: Names the parts that train.
+        batches: Gives the features and labels of an epoch (1, 2, …), already past the frozen prefix.
+        batches_per_epoch: How many of them an epoch has.
+        dev_wer: Returns the present model's WER on the dev utterances, a fraction; called with the model in
+            evaluation mode before the first epoch and after each.
+        config: Epochs, rates and limits.
+        learning_rate: The peak rate.
+        precision: float32, bf16 autocast, or what suits the device.
+        mask: Masks the features of each training batch.
+        seed: Draws the masks and the dropout.
+        log: A folder for TensorBoard.
+        track: Shows progress.
+        on_epoch: Is told each finished epoch.
+
+    Returns:
+        The record of every epoch. Ctrl-C ends the fit after the step at hand, as does a loss that is no number;
+        both keep the best weights so far.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng([seed, 1])
+    session = _Session(model, strategy, config, learning_rate, batches_per_epoch, precision, mask, rng)
+    best = _Best(model, dev_wer())
+    records = [EpochRecord(0, 0, None, best.wer)]
+    on_epoch(records[0])
+    stopped: Stopped = "finished"
+    writer = SummaryWriter(str(log)) if log else None
+    with _interruptible() as interrupted:
+        for epoch in range(1, config.epochs + 1):
+            loss = session.train_epoch(track(batches(epoch), f"epoch {epoch}", total=batches_per_epoch), interrupted)
+            session.evaluation_mode()
+            record = EpochRecord(epoch, session.step, loss, dev_wer())
+            records.append(record)
+            on_epoch(record)
+            _log(writer, record)
+            best.offer(session.training_parameters, record)
+            if interrupted.is_set():
+                stopped = "interrupted"
+            elif loss is None or not math.isfinite(loss):
+                stopped = "diverged"
+            elif epoch - best.epoch >= config.patience:
+                stopped = "early"
+            if stopped != "finished":
+                break
+    if writer:
+        writer.close()
+    best.restore()
+    return History(tuple(records), best.epoch, stopped)
+
+
+class _Session:
+    """The optimiser's side of one fit."""
+
+    def __init__(
+        self,
+        model: SpeechModel,
+        strategy: Strategy,
+        config: TrainingConfig,
+        learning_rate: float,
+        batches_per_epoch: int,
+        precision: Precision,
+        mask: SpecAugment | None,
+        rng: np.random.Generator,
+    ) -> None:
+        self.model, self.strategy, self.mask, self.rng = model, strategy, mask, rng
+        self.step = 0
+        self._config = config
+        self._names = [part.name for part in model.parts()]
+        device = model.network.device
+        # Accelerate keeps one state per process and refuses a second precision; each fit chooses its own.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        self._accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=best_precision(precision, device.type),
+            gradient_accumulation_steps=config.accumulation,
+        )
+        self._enter_step()
+        steps = config.epochs * math.ceil(batches_per_epoch / config.accumulation)
+        optimiser = torch.optim.AdamW(
+            _parameter_groups(self.training_parameters, config.weight_decay), lr=learning_rate, fused=True
+        )
+        scheduler = get_scheduler(
+            "cosine", optimiser, num_warmup_steps=round(config.warmup * steps), num_training_steps=steps
+        )
+        self._optimiser, self._scheduler = self._accelerator.prepare(optimiser, scheduler)
+
+    @property
+    def training_parameters(self) -> list[nn.Parameter]:
+        """All parameters that train."""
+        return [p for part in self._training for p in part.parameters()]
+
+    def evaluation_mode(self) -> None:
+        self.model.network.eval()
+
+    def train_epoch(
+        self, batches: Iterable[TrainingBatch], interrupted: threading.Event
+    ) -> float | None:
+        """Return the mean loss of the epoch's batches, None if it had none."""
+        self._enter_step()
+        total, count = 0.0, 0
+        for features, labels in batches:
+            if interrupted.is_set():
+                break
+            loss = self._train_batch(features, labels)
+            total, count = total + loss, count + 1
+            if not math.isfinite(loss):
+                return math.nan
+        return total / count if count else None
+
+    def _enter_step(self) -> None:
+        self.model.network.eval()
+        self._training = freeze_all_but(self.model, self.strategy.trainable(self._names, self.step))
+
+    def _train_batch(self, features: Features, labels: Sequence[Sequence[int]]) -> float:
+        if self.mask is not None:
+            hidden = self.mask(features.hidden, features.lengths, self.rng)
+            features = Features(features.cut, hidden, features.lengths)
+        accelerator = self._accelerator
+        with accelerator.accumulate(self.model.network):
+            with accelerator.autocast():
+                loss: Tensor = self.model.loss(features, labels)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                return value
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(self.training_parameters, self._config.maximum_gradient_norm)
+                self.step += 1
+            self._optimiser.step()
+            self._scheduler.step()
+            self._optimiser.zero_grad()
+        return value
+
+
+class _Best:
+    """The weights of the best epoch so far; epoch 0, the base model's own, is the first of them."""
+
+    def __init__(self, model: SpeechModel, wer: float) -> None:
+        self.wer, self.epoch = wer, 0
+        self._parameters = [p for part in model.parts() for p in part.parameters()]
+        self._kept: list[Tensor] | None = None
+        self._trained: list[nn.Parameter] = []
+        self._base = {id(p): p.detach().clone() for p in self._parameters if p.requires_grad}
+
+    def offer(self, trained: Sequence[nn.Parameter], record: EpochRecord) -> None:
+        self._trained = list(trained)
+        if record.dev_wer < self.wer:
+            self.wer, self.epoch = record.dev_wer, record.epoch
+            self._kept = [p.detach().clone() for p in trained]
+
+    def restore(self) -> None:
+        with torch.no_grad():
+            if self._kept is None:
+                for parameter in self._trained:
+                    parameter.copy_(self._base[id(parameter)])
+                return
+            for parameter, kept in zip(self._trained, self._kept, strict=True):
+                parameter.copy_(kept)
+
+
+def _parameter_groups(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+    # Biases and the scales of normalisation are left out of the decay (Loshchilov & Hutter's own practice).
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _log(writer: SummaryWriter | None, record: EpochRecord) -> None:
+    if writer is None:
+        return
+    for name, value in asdict(record).items():
+        if name not in {"epoch", "step"} and value is not None:
+            writer.add_scalar(name, value, record.step)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event; a second one ends the program as usual."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def once(number: int, frame: object) -> None:  # noqa: ARG001
+        event.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, once)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)
