@@ -60,40 +60,67 @@ def _speechtl(
 
 @app.command()
 def adapt(  # noqa: D417
-    accent: Annotated[str | None, typer.Option(help="Accent to adapt to, one that the corpus holds.")] = None,
+    accent: Annotated[
+        str | None, typer.Option(help="Accent to adapt to, one that the corpus holds.")
+    ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="starter-wav2vec2, starter-whisper, a checkpoint folder, or a hub id[@revision]."),
+        typer.Option(
+            help="starter-wav2vec2, starter-whisper, a checkpoint folder, or a hub id[@revision]."
+        ),
     ] = None,
     corpus: Annotated[
-        str | None, typer.Option(help="starter, a JSONL/CSV/TSV manifest, or hf:<id or folder>[:configs].")
+        str | None,
+        typer.Option(help="starter, a JSONL/CSV/TSV manifest, or hf:<id or folder>[:configs]."),
     ] = None,
     general: Annotated[
         str | None,
-        typer.Option(help="Corpus of the accent that the model already knows, scored and replayed; 'none' leaves it out."),
+        typer.Option(
+            help="Corpus of the accent that the model already knows, scored and replayed; 'none' leaves it out."
+        ),
     ] = None,
     general_accent: Annotated[str | None, typer.Option(help="The accent to take from it.")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="What trains: head, top-layers, encoder; for Whisper also decoder.")
+        str | None,
+        typer.Option(help="What trains: head, top-layers, encoder; for Whisper also decoder."),
     ] = None,
-    top_layers: Annotated[int | None, typer.Option(help="Encoder layers that top-layers trains.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most passes over the training utterances.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate of AdamW.")] = None,
+    top_layers: Annotated[
+        int | None, typer.Option(help="Encoder layers that top-layers trains.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Most passes over the training utterances.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate of AdamW.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Utterances per optimiser step.")] = None,
     augment: Annotated[
         bool | None, typer.Option("--augment/--no-augment", help="Augment training utterances.")
     ] = None,
     replay: Annotated[
-        float | None, typer.Option(help="Share of general utterances among those trained on, 0 to below 1.")
+        float | None,
+        typer.Option(help="Share of general utterances among those trained on, 0 to below 1."),
     ] = None,
-    normaliser: Annotated[str | None, typer.Option(help="Transcript normaliser of the scores: plain or none.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Draws splits, order, augmentation and dropout.")] = None,
+    normaliser: Annotated[
+        str | None, typer.Option(help="Transcript normaliser of the scores: plain or none.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draws splits, order, augmentation and dropout.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="Training precision: auto, float32 or bf16.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Training precision: auto, float32 or bf16.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<accent>.")] = None,
-    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace an earlier run in that folder.")] = None,
-    preset: Annotated[str | None, typer.Option(help="A model with its settings, from configs/presets.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings; flags override it.")] = None,
+    overwrite: Annotated[
+        bool | None, typer.Option("--overwrite", help="Replace an earlier run in that folder.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A model with its settings, from configs/presets.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings; flags override it.")
+    ] = None,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -105,10 +132,21 @@ def adapt(  # noqa: D417
     from speechtl import config as configuration  # noqa: PLC0415
 
     flags: dict[str, Any] = {
-        "accent": accent, "model": model, "corpus": corpus, "general": general,
-        "general_accent": general_accent, "strategy": strategy, "top_layers": top_layers, "replay": replay,
-        "augment": augment, "normaliser": normaliser, "seed": seed, "device": device, "precision": precision,
-        "output": output, "overwrite": overwrite,
+        "accent": accent,
+        "model": model,
+        "corpus": corpus,
+        "general": general,
+        "general_accent": general_accent,
+        "strategy": strategy,
+        "top_layers": top_layers,
+        "replay": replay,
+        "augment": augment,
+        "normaliser": normaliser,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "output": output,
+        "overwrite": overwrite,
         "training": _given(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size),
     }
     layers = configuration.merged(
@@ -121,7 +159,10 @@ def adapt(  # noqa: D417
     if not layers.get("accent"):
         known = ", ".join(configuration.accent_names())
         raise ConfigError(f"name the accent to adapt to with --accent, for instance: {known}")
-    _adapt(configuration.run_config(layers, where=str(config) if config else "the run's settings"), quiet=quiet)
+    _adapt(
+        configuration.run_config(layers, where=str(config) if config else "the run's settings"),
+        quiet=quiet,
+    )
 
 
 def _adapt(config: RunConfig, *, quiet: bool) -> None:
@@ -132,7 +173,11 @@ def _adapt(config: RunConfig, *, quiet: bool) -> None:
     report = pipeline.adapt(config, pipeline.Listener() if quiet else _terminal())
     out.print(terminal.render(report))
     directory = pipeline.run_folder(config)
-    out.print(f"Report: {directory / 'report.html'}\nModel:  {directory / 'model'}", highlight=False, soft_wrap=True)
+    out.print(
+        f"Report: {directory / 'report.html'}\nModel:  {directory / 'model'}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _terminal() -> Listener:
@@ -151,7 +196,10 @@ def _terminal() -> Listener:
         def epoch(self, record: EpochRecord, best: bool) -> None:
             loss = "" if record.loss is None else f"loss {record.loss:.3f}, "
             name = "base model" if record.epoch == 0 else f"epoch {record.epoch}"
-            err.print(f"{name}: {loss}dev WER {record.dev_wer:.1%}{' (best)' if best else ''}", highlight=False)
+            err.print(
+                f"{name}: {loss}dev WER {record.dev_wer:.1%}{' (best)' if best else ''}",
+                highlight=False,
+            )
 
     return Terminal()
 
@@ -174,7 +222,9 @@ def _part_table(rows: Sequence[Any], cut: str) -> Table:
 
 @app.command()
 def transcribe(  # noqa: D417
-    audio: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.", show_default=False)],
+    audio: Annotated[
+        list[Path], typer.Argument(help="Audio files, or folders of them.", show_default=False)
+    ],
     model: Annotated[
         str, typer.Option(help="A run's model folder, a starter name, or a hub id[@revision].")
     ] = "starter-wav2vec2",
@@ -212,7 +262,9 @@ def transcribe(  # noqa: D417
         raise typer.Exit(3)
 
 
-def _emit(result: Transcript, writer: Callable[[Transcript], str], output: Path | None, suffix: str) -> None:
+def _emit(
+    result: Transcript, writer: Callable[[Transcript], str], output: Path | None, suffix: str
+) -> None:
     if output is None:
         sys.stdout.write(writer(result))
         sys.stdout.flush()
@@ -224,14 +276,19 @@ def _emit(result: Transcript, writer: Callable[[Transcript], str], output: Path 
 
 @app.command()
 def benchmark(  # noqa: D417
-    accents: Annotated[str, typer.Option(help="Accents, separated by commas.")] = "scottish,lancashire,west_midlands,caribbean",
+    accents: Annotated[
+        str, typer.Option(help="Accents, separated by commas.")
+    ] = "scottish,lancashire,west_midlands,caribbean",
     models: Annotated[str, typer.Option(help="Models, separated by commas.")] = "starter-wav2vec2",
     strategies: Annotated[
         str, typer.Option(help="Strategies, separated by commas; 'default' is the family's own.")
     ] = "default",
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
     epochs: Annotated[int | None, typer.Option(help="Most epochs of each run.")] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the table and of each run; an unfinished one is resumed.")] = Path("benchmarks"),
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder of the table and of each run; an unfinished one is resumed."),
+    ] = Path("benchmarks"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -243,12 +300,20 @@ def benchmark(  # noqa: D417
     with err.status("loading", spinner="dots"):
         from speechtl import benchmark as bench  # noqa: PLC0415
     grid = bench.Grid(
-        accents=_listed(accents), models=_listed(models), strategies=_listed(strategies),
-        seeds=_listed(seeds), epochs=epochs, device=device,
+        accents=_listed(accents),
+        models=_listed(models),
+        strategies=_listed(strategies),
+        seeds=_listed(seeds),
+        epochs=epochs,
+        device=device,
     )
     rows = bench.run(grid, output, say=lambda line: err.print(escape(line), highlight=False))
     out.print(bench.table(rows))
-    out.print(f"Table: {output / 'benchmark.md'}, {output / 'benchmark.csv'}, {output / 'benchmark.png'}", highlight=False, soft_wrap=True)
+    out.print(
+        f"Table: {output / 'benchmark.md'}, {output / 'benchmark.csv'}, {output / 'benchmark.png'}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _listed(text: str) -> tuple[str, ...]:

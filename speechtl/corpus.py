@@ -35,6 +35,7 @@ __all__ = [
     "split_by_speaker",
     "write_jsonl",
     "write_manifest",
+    "write_text",
 ]
 
 SPLITS = ("train", "dev", "test")
@@ -179,7 +180,7 @@ class Corpus(Sequence[Utterance]):
         )
 
     def by(self, field: str) -> dict[str, Corpus]:
-        """Return a corpus for each value of a field, sorted; utterances without one have the key "".
+        """Return a corpus for each value of a field, sorted; those without one have the key "".
 
         Raises:
             ConfigError: An utterance has no field of that name.
@@ -249,8 +250,9 @@ def read_manifest(path: Path) -> Corpus:
             found before it is raised; `faults` holds the first 50, each with its file and line and
             the utterance's id.
     """
+    suffix = _suffix(path)
     text = _decoded(path)
-    rows = list(_json_rows(text) if _suffix(path) == ".jsonl" else _table_rows(text, path))
+    rows = list(_json_rows(text) if suffix == ".jsonl" else _table_rows(text, path))
     if not rows:
         raise DataError(f"{path}: has no rows; a manifest must have one for each utterance")
     check = _RowCheck(path.parent.resolve())
@@ -301,6 +303,16 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as stream:
         for row in rows:
             stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all, with its line ends as they are.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -363,7 +375,7 @@ def split_by_speaker(
 
 
 class _RowCheck:
-    """Turns the rows of one manifest into utterances, and keeps the faults of those that cannot be."""
+    """Turns the rows of one manifest into utterances, and keeps the faults of the others."""
 
     def __init__(self, folder: Path) -> None:
         self.faults: list[str] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -33,16 +34,18 @@ class Waveforms:
     def __init__(self, *, limit_bytes: int = 1 << 29) -> None:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
-        self._waveforms: dict[str, Waveform] = {}
+        self._waveforms: dict[tuple[Path, float | None, float | None], Waveform] = {}
 
     def __call__(self, utterance: Utterance) -> Waveform:
         """Return the utterance's waveform, float32 `(samples,)` at 16 kHz."""
-        held = self._waveforms.get(utterance.id)
+        # Not by its id: a run reads several corpora, and ids are unique in each alone.
+        key = (utterance.audio, utterance.start, utterance.end)
+        held = self._waveforms.get(key)
         if held is not None:
             return held
         waveform = utterance.waveform()
         if self._held_bytes + waveform.nbytes <= self._limit_bytes:
-            self._waveforms[utterance.id] = waveform
+            self._waveforms[key] = waveform
             self._held_bytes += waveform.nbytes
         return waveform
 
@@ -95,9 +98,11 @@ def encode_for_training(
         waveform = waveforms(examples[index].utterance)
         if augmentation is None:
             return waveform
-        return augmentation(
+        changed = augmentation(
             waveform, SAMPLE_RATE, augment.generator(seed, copy=copy, index=index)
         )
+        # Slowed down, an utterance may no longer fit the model.
+        return changed if len(changed) <= model.longest_s * SAMPLE_RATE else waveform
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         upcoming = pool.submit(prepared, batches[0])
@@ -109,7 +114,12 @@ def encode_for_training(
 
 
 def encode_for_decoding(
-    model: SpeechModel, utterances: Sequence[Utterance], cut: str, *, batch_size: int, waveforms: Waveforms
+    model: SpeechModel,
+    utterances: Sequence[Utterance],
+    cut: str,
+    *,
+    batch_size: int,
+    waveforms: Waveforms,
 ) -> Iterator[tuple[list[int], Features]]:
     """Yield `(indices, features)` of every utterance once, never augmented, longest first."""
     durations = [len(waveforms(utterance)) for utterance in utterances]

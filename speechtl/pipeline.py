@@ -27,13 +27,24 @@ from speechtl.metrics import total, word_errors
 from speechtl.models import SpeechModel, parameter_counts
 from speechtl.progress import Track, silent
 from speechtl.report import write_all
-from speechtl.scoring import Dropped, Hypothesis, Report, RunFacts, make_report
+from speechtl.scoring import (
+    DataFacts,
+    Dropped,
+    Epoch,
+    Hypothesis,
+    Parameters,
+    Report,
+    RunFacts,
+    Timing,
+    make_report,
+    write_hypotheses,
+)
 from speechtl.strategy import Strategy, StrategyName, cut, strategy
 from speechtl.text import normaliser
 from speechtl.training import EpochRecord, History, fit
 from speechtl.transcription import transcribe_utterances
 
-__all__ = ["Data", "Listener", "PartRow", "adapt", "prepare_data"]
+__all__ = ["Data", "Listener", "PartRow", "adapt", "prepare_data", "run_folder"]
 
 DEFAULT_STRATEGY: dict[str, StrategyName] = {"ctc": "encoder", "whisper": "top-layers"}
 
@@ -88,10 +99,15 @@ class _Clock:
         finally:
             self.spent[name] = self.spent.get(name, 0.0) + time.monotonic() - begun
 
-    def timing(self) -> dict[str, float]:
-        names = ("load_s", "features_s", "train_s", "score_s")
-        timing = {name: round(self.spent.get(name, 0.0), 3) for name in names}
-        return timing | {"total_s": round(time.monotonic() - self.started, 3)}
+    def timing(self) -> Timing:
+        load_s, features_s, train_s, score_s = (
+            round(self.spent.get(name, 0.0), 3)
+            for name in ("load_s", "features_s", "train_s", "score_s")
+        )
+        total_s = round(time.monotonic() - self.started, 3)
+        return Timing(
+            load_s=load_s, features_s=features_s, train_s=train_s, score_s=score_s, total_s=total_s
+        )
 
 
 def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
@@ -105,14 +121,14 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     """
     listener = listener or Listener()
     clock = _Clock()
-    normalise = normaliser(config.normaliser)
+    normaliser(config.normaliser)
     directory = _claim(config)
     with clock("load_s"):
         data = prepare_data(config)
         model = models.load(config.model, device=_device(config))
         chosen, name = _strategy(config, model)
-        train, dropped = _examples(model, data.train, "train")
-        replay, dropped_replay = _examples(model, _replayed(data, len(train), config), "replay")
+        train, dropped = _examples(model, data.train)
+        replay, dropped_replay = _examples(model, _replayed(data, len(train), config))
         if not train:
             raise DataError(
                 "no training utterance can be used with this model:", faults=_reasons(dropped)
@@ -124,13 +140,28 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     listener.parts(rows, where)
     waveforms = Waveforms()
     with clock("score_s"):
-        base = _transcribe_sets(model, data, where, waveforms, config, listener.track, "base")
+        base = _transcribe_sets(
+            model, data, where, waveforms, config, listener.track, directory, "base"
+        )
     with clock("train_s"):
-        history = _fit(model, chosen, name, train + replay, data.dev, where, waveforms, config, directory, listener)
+        history = _fit(
+            model,
+            chosen,
+            name,
+            train + replay,
+            data.dev,
+            where,
+            waveforms,
+            config,
+            directory,
+            listener,
+        )
     listener.note(_outcome(history))
-    with clock("score_s"):
-        adapted = _transcribe_sets(model, data, where, waveforms, config, listener.track, "adapted")
     model.save(directory / "model")
+    with clock("score_s"):
+        adapted = _transcribe_sets(
+            model, data, where, waveforms, config, listener.track, directory, "adapted"
+        )
     facts = RunFacts(
         accent=config.accent,
         model=model.name,
@@ -139,22 +170,30 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
         strategy=name,
         seed=config.seed,
         normaliser=config.normaliser,
+        parameters=Parameters(
+            trainable=sum(row.parameters for row in rows if row.trains),
+            frozen=sum(row.parameters for row in rows if not row.trains),
+        ),
         cut=where,
-        trainable=sum(row.parameters for row in rows if row.trains),
-        frozen=sum(row.parameters for row in rows if not row.trains),
         timing=clock.timing(),
-        training=tuple(asdict(record) for record in history.epochs),
+        training=tuple(Epoch(r.epoch, r.step, r.loss, r.dev_wer) for r in history.epochs),
         best_epoch=history.best_epoch,
         stopped=history.stopped,
+        corpus=_corpus_name(config),
+        data=_data_facts(data, replay),
         dropped=tuple(dropped + dropped_replay),
-        data=_data_facts(data, len(replay)),
-        licences=_licences(data),
         versions=_versions(),
+        licences=_licences(data),
     )
-    report = make_report(facts, base, adapted, normaliser=normalise)
+    report = make_report(facts, base, adapted)
     _save_config(config, name, data, model, directory)
     write_all(report, {"base": base, "adapted": adapted}, directory)
     return report
+
+
+def run_folder(config: RunConfig) -> Path:
+    """Return the absolute path of the run's folder."""
+    return (config.output or Path("runs") / config.accent).expanduser().absolute()
 
 
 def prepare_data(config: RunConfig) -> Data:
@@ -227,7 +266,7 @@ def _replayed(data: Data, trained: int, config: RunConfig) -> Corpus | tuple[()]
 
 
 def _examples(
-    model: SpeechModel, utterances: Sequence[Utterance], split: str
+    model: SpeechModel, utterances: Sequence[Utterance]
 ) -> tuple[list[Example], list[Dropped]]:
     """Return the utterances that this model can train on, and those that it cannot, each with its reason."""
     examples, dropped = [], []
@@ -236,7 +275,7 @@ def _examples(
             samples = math.ceil(utterance.duration * 16_000)
             labels = model.labels(utterance.text, samples=samples)
         except DataError as error:
-            dropped.append(Dropped(utterance.id, split, str(error)))
+            dropped.append(Dropped(utterance.id, str(error)))
         else:
             examples.append(Example(utterance, tuple(labels)))
     return examples, dropped
@@ -274,8 +313,13 @@ def _fit(
 
     def dev_wer() -> float:
         texts = transcribe_utterances(
-            model, dev, cut=where, waveforms=waveforms, batch_size=training.batch_size,
-            track=listener.track, description="dev",
+            model,
+            dev,
+            cut=where,
+            waveforms=waveforms,
+            batch_size=training.batch_size,
+            track=listener.track,
+            description="dev",
         )
         normalise = normaliser(config.normaliser)
         counted = (
@@ -293,9 +337,14 @@ def _fit(
         model,
         chosen,
         lambda epoch: encode_for_training(
-            model, examples, where, batch_size=training.batch_size,
+            model,
+            examples,
+            where,
+            batch_size=training.batch_size,
             augmentation=augment.LIGHT if config.augment else None,
-            seed=config.seed, copy=epoch, waveforms=waveforms,
+            seed=config.seed,
+            copy=epoch,
+            waveforms=waveforms,
         ),
         batches_per_epoch=math.ceil(len(examples) / training.batch_size),
         dev_wer=dev_wer,
@@ -319,19 +368,42 @@ def _default_rate(model: SpeechModel, name: StrategyName) -> float:
 
 
 def _transcribe_sets(
-    model: SpeechModel, data: Data, where: str, waveforms: Waveforms, config: RunConfig, track: Track, system: str
+    model: SpeechModel,
+    data: Data,
+    where: str,
+    waveforms: Waveforms,
+    config: RunConfig,
+    track: Track,
+    directory: Path,
+    system: str,
 ) -> dict[str, list[Hypothesis]]:
+    """Return the hypotheses of one system on every set; each set's are on disk as soon as they are there."""
     sets = {"target": data.test} | ({"general": data.general_test} if data.general_test else {})
     found = {}
     for name, corpus in sets.items():
         texts = transcribe_utterances(
-            model, corpus, cut=where, batch_size=config.training.batch_size, waveforms=waveforms, track=track,
-            description=f"{name}, {system}",
+            model,
+            corpus,
+            cut=where,
+            batch_size=config.training.batch_size,
+            waveforms=waveforms,
+            track=track,
+            description=f"{name} test, {system}",
         )
         found[name] = [
-            Hypothesis(u.id, str(u.audio), u.speaker, u.accent, u.text, text)
+            Hypothesis(
+                id=u.id,
+                audio=str(u.audio),
+                speaker=u.speaker,
+                accent=u.accent,
+                reference=u.text,
+                hypothesis=text,
+                start=u.start,
+                end=u.end,
+            )
             for u, text in zip(corpus, texts, strict=True)
         ]
+        write_hypotheses(found[name], directory, name=name, system=system)
     return found
 
 
@@ -369,14 +441,23 @@ def _describe(data: Data, dropped: Sequence[Dropped], replayed: int) -> Iterator
             yield f"  and {len(dropped) - 10} more, all of them in report.json"
 
 
-def _data_facts(data: Data, replayed: int) -> dict[str, dict[str, float]]:
-    named = {"train": data.train, "dev": data.dev, "test": data.test, "general_test": data.general_test}
-    facts: dict[str, dict[str, float]] = {
-        name: {"utterances": len(corpus), "speakers": len(corpus.speakers), "minutes": round(_minutes(corpus), 2)}
+def _data_facts(data: Data, replay: Sequence[Example]) -> dict[str, DataFacts]:
+    named = {
+        "train": data.train,
+        "dev": data.dev,
+        "test": data.test,
+        "general_test": data.general_test,
+        "replay": Corpus([example.utterance for example in replay]),
+    }
+    return {
+        name: DataFacts(
+            minutes=round(_minutes(corpus), 2),
+            utterances=len(corpus),
+            speakers=len(corpus.speakers),
+        )
         for name, corpus in named.items()
         if corpus
     }
-    return facts | {"replay": {"utterances": replayed}}
 
 
 def _licences(data: Data) -> tuple[str, ...]:
@@ -385,12 +466,27 @@ def _licences(data: Data) -> tuple[str, ...]:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("speechtl", "torch", "torchaudio", "transformers", "datasets", "librosa", "jiwer", "accelerate")
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    packages = (
+        "speechtl",
+        "torch",
+        "torchaudio",
+        "transformers",
+        "datasets",
+        "librosa",
+        "jiwer",
+        "accelerate",
+    )
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in packages
+    }
 
 
 def _device(config: RunConfig) -> str:
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if config.device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if present[name])
     if not present[config.device]:
@@ -405,8 +501,7 @@ def _claim(config: RunConfig) -> Path:
     Raises:
         OutputError: It cannot be written, or holds something that is not to be lost.
     """
-    directory = config.output or Path("runs") / config.accent
-    directory = directory.expanduser().absolute()
+    directory = run_folder(config)
     try:
         if directory.exists():
             _clear(directory, overwrite=config.overwrite)
@@ -415,7 +510,9 @@ def _claim(config: RunConfig) -> Path:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise OutputError(f"cannot write the run folder {directory}: {error.strerror}; name another with --output") from None
+        raise OutputError(
+            f"cannot write the run folder {directory}: {error.strerror}; name another with --output"
+        ) from None
     return directory
 
 
@@ -430,7 +527,9 @@ def _clear(directory: Path, *, overwrite: bool) -> None:
             f"the run folder {directory} is already used; name another with --output, or replace it with --overwrite"
         )
     if not is_run:
-        raise OutputError(f"{directory} holds files that are not a run's: it is not overwritten; name another with --output")
+        raise OutputError(
+            f"{directory} holds files that are not a run's: it is not overwritten; name another with --output"
+        )
     shutil.rmtree(directory)
 
 
@@ -439,7 +538,9 @@ def _save_config(
 ) -> None:
     resolved: dict[str, Any] = asdict(replace(config, strategy=name, corpus=_corpus_name(config)))
     resolved["output"] = str(directory)
-    resolved["training"]["learning_rate"] = config.training.learning_rate or _default_rate(model, name)
+    resolved["training"]["learning_rate"] = config.training.learning_rate or _default_rate(
+        model, name
+    )
     extra = {
         "model_revision": model.revision,
         "data_digest": {"target": (data.train + data.dev + data.test).digest()},

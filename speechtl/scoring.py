@@ -375,7 +375,7 @@ def _read_hypotheses_file(path: Path, faults: list[str]) -> tuple[Hypothesis, ..
     rows = []
     for line, row in read_jsonl(path):
         try:
-            rows.append(adapter.validate_python(row, strict=True))
+            rows.append(adapter.validate_python(row))
         except ValidationError as error:
             faults.extend(f"{path.name}:{line}: {fault}" for fault in _faults(error))
     return tuple(rows)

@@ -65,7 +65,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         positive = ("epochs", "batch_size", "accumulation", "maximum_gradient_norm", "patience")
-        wrong = [f"{name} must be above 0, got {getattr(self, name)}" for name in positive if not getattr(self, name) > 0]
+        wrong = [
+            f"{name} must be above 0, got {getattr(self, name)}"
+            for name in positive
+            if not getattr(self, name) > 0
+        ]
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             wrong.append(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.warmup <= 1:
@@ -105,7 +109,9 @@ def best_precision(precision: Precision, device: str) -> Literal["no", "bf16"]:
         return "bf16" if precision == "bf16" else "no"
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    if device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+    if device == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    ):
         return "bf16"
     return "no"
 
@@ -150,7 +156,10 @@ def fit(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    session = _Session(model, strategy, config, learning_rate, batches_per_epoch, precision, mask, rng)
+    session = _Session(
+        model, strategy, config, learning_rate, batches_per_epoch, precision, mask, rng
+    )
+    session.evaluation_mode()
     best = _Best(model, dev_wer())
     records = [EpochRecord(0, 0, None, best.wer)]
     on_epoch(records[0])
@@ -158,7 +167,9 @@ def fit(
     writer = SummaryWriter(str(log)) if log else None
     with _interruptible() as interrupted:
         for epoch in range(1, config.epochs + 1):
-            loss = session.train_epoch(track(batches(epoch), f"epoch {epoch}", total=batches_per_epoch), interrupted)
+            loss = session.train_epoch(
+                track(batches(epoch), f"epoch {epoch}", total=batches_per_epoch), interrupted
+            )
             session.evaluation_mode()
             record = EpochRecord(epoch, session.step, loss, dev_wer())
             records.append(record)
@@ -196,6 +207,7 @@ class _Session:
         self.model, self.strategy, self.mask, self.rng = model, strategy, mask, rng
         self.step = 0
         self._config = config
+        self._batches_per_epoch = batches_per_epoch
         self._names = [part.name for part in model.parts()]
         device = model.network.device
         # Accelerate keeps one state per process and refuses a second precision; each fit chooses its own.
@@ -208,10 +220,15 @@ class _Session:
         self._enter_step()
         steps = config.epochs * math.ceil(batches_per_epoch / config.accumulation)
         optimiser = torch.optim.AdamW(
-            _parameter_groups(self.training_parameters, config.weight_decay), lr=learning_rate, fused=True
+            _parameter_groups(self.training_parameters, config.weight_decay),
+            lr=learning_rate,
+            fused=True,
         )
         scheduler = get_scheduler(
-            "cosine", optimiser, num_warmup_steps=round(config.warmup * steps), num_training_steps=steps
+            "cosine",
+            optimiser,
+            num_warmup_steps=round(config.warmup * steps),
+            num_training_steps=steps,
         )
         self._optimiser, self._scheduler = self._accelerator.prepare(optimiser, scheduler)
 
@@ -228,11 +245,12 @@ class _Session:
     ) -> float | None:
         """Return the mean loss of the epoch's batches, None if it had none."""
         self._enter_step()
+        self._accelerator.step = 0
         total, count = 0.0, 0
         for features, labels in batches:
             if interrupted.is_set():
                 break
-            loss = self._train_batch(features, labels)
+            loss = self._train_batch(features, labels, last=count + 1 == self._batches_per_epoch)
             total, count = total + loss, count + 1
             if not math.isfinite(loss):
                 return math.nan
@@ -242,12 +260,16 @@ class _Session:
         self.model.network.eval()
         self._training = freeze_all_but(self.model, self.strategy.trainable(self._names, self.step))
 
-    def _train_batch(self, features: Features, labels: Sequence[Sequence[int]]) -> float:
+    def _train_batch(
+        self, features: Features, labels: Sequence[Sequence[int]], *, last: bool
+    ) -> float:
         if self.mask is not None:
             hidden = self.mask(features.hidden, features.lengths, self.rng)
             features = Features(features.cut, hidden, features.lengths)
         accelerator = self._accelerator
         with accelerator.accumulate(self.model.network):
+            # What is left at the end of an epoch makes a step too; a short epoch made none else.
+            accelerator.sync_gradients |= last
             with accelerator.autocast():
                 loss: Tensor = self.model.loss(features, labels)
             value = float(loss.detach())
@@ -255,7 +277,9 @@ class _Session:
                 return value
             accelerator.backward(loss)
             if accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(self.training_parameters, self._config.maximum_gradient_norm)
+                accelerator.clip_grad_norm_(
+                    self.training_parameters, self._config.maximum_gradient_norm
+                )
                 self.step += 1
             self._optimiser.step()
             self._scheduler.step()
@@ -289,7 +313,9 @@ class _Best:
                 parameter.copy_(kept)
 
 
-def _parameter_groups(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+def _parameter_groups(
+    parameters: Sequence[nn.Parameter], weight_decay: float
+) -> list[dict[str, object]]:
     # Biases and the scales of normalisation are left out of the decay (Loshchilov & Hutter's own practice).
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},

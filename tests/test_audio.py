@@ -1,4 +1,4 @@
-"""What `speechtl.audio` promises: one kind of waveform out, and a clear refusal of everything else."""
+"""What `speechtl.audio` promises: one kind of waveform, and a clear refusal of all else."""
 
 from __future__ import annotations
 
@@ -252,8 +252,13 @@ def test_audio_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_replacement_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("old")
-    with pytest.raises(OutputError, match="No space left"), audio.replacing(path) as partial:
-        partial.write_text("half")
-        raise OSError(28, "No space left on device")
+
+    def fill_the_disk() -> None:
+        with audio.replacing(path) as partial:
+            partial.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        fill_the_disk()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""What `speechtl.text` promises: the documented rules, and that applying them twice is applying them once."""
+"""What `speechtl.text` promises: the documented rules, and that twice is the same as once."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def test_plain_words_pass_unchanged(words: list[str]) -> None:
 
 
 def test_an_unknown_normaliser_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'plane'.*none, plain"):
+    with pytest.raises(ConfigError, match=r"'plane'.*none, plain"):
         normaliser("plane")

@@ -12,7 +12,8 @@ from transformers import WhisperTokenizer
 __all__ = ["new_tokenizer"]
 
 END_OF_TEXT = "<|endoftext|>"
-# In Whisper's order. `<|notimestamps|>` is the last: transformers takes the id after it for `<|0.00|>`.
+# In Whisper's order. `<|notimestamps|>` is the last: transformers takes the id after it for
+# `<|0.00|>`.
 SPECIAL_TOKENS = (
     "<|startoftranscript|>",
     "<|en|>",
@@ -28,11 +29,11 @@ SPECIAL_TOKENS = (
 def new_tokenizer(
     sentences: Iterable[str], directory: Path, *, tokens: int = 600, window_s: float = 6.0
 ) -> WhisperTokenizer:
-    """Return a multilingual (but English only) Whisper tokenizer trained on `sentences`, saved in `directory`.
+    """Return a Whisper tokenizer (language tokens: English only) and save it in `directory`.
 
     Args:
-        sentences: The text to train on; words after the first carry their space, as Whisper's do, and so
-            does the first: Whisper's transcripts begin with a space.
+        sentences: The text to train on; words after the first carry their space, as Whisper's do,
+            and so does the first: Whisper's transcripts begin with a space.
         directory: Where `tokenizer.json` and `tokenizer_config.json` are written.
         tokens: The size of the vocabulary before special tokens, at least the 256 bytes.
         window_s: The last timestamp in seconds; timestamps are 0.02 s apart, from 0.

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ _SPLITS = {
 }
 _LICENCES = {
     "ylacombe/english_dialects": "CC-BY-SA-4.0",
-    "edinburghcstr/edacc": "CC-BY-SA-4.0",
+    "edinburghcstr/edacc": "CC-BY-SA",
 }
 _MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
 _SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk leaves in its folder
@@ -78,7 +77,7 @@ def load(
 
     Args:
         source: A hub id such as `ylacombe/english_dialects`, a folder made by `save_to_disk`, or a
-            folder of Parquet (or other) files that `datasets.load_dataset` reads.
+            folder of Parquet files; for a folder of audio files write a manifest instead.
         configs: The configurations to load, all into one corpus; none for the only or the default
             one. For a folder they may be its subfolders.
         fields: Column names for `audio`, `text`, `speaker`, `accent` or `id`, where they are
@@ -95,7 +94,7 @@ def load(
     """
     name = hashlib.sha256(repr((source, tuple(configs))).encode()).hexdigest()[:16]
     folder = cache.expanduser().resolve() / name
-    found: list[Utterance] = []
+    found: dict[str, Utterance] = {}
     skipped: list[str] = []
     for config in configs or (None,):
         for part in _parts(source, config):
@@ -107,7 +106,7 @@ def load(
                     continue
                 utterance = _utterance(part, label, row, columns, accent)
                 audio = _stored(row[columns["audio"]], folder)
-                found.append(replace(utterance, audio=audio, licence=known))
+                found[label] = replace(utterance, audio=audio, licence=known)
     _tell(source, skipped, used=len(found))
     return Corpus(_with_unique_ids(found))
 
@@ -139,11 +138,14 @@ def _parts(source: str, config: str | None) -> list[_Part]:
 
 def _unreachable(source: str, config: str | None, error: Exception) -> str:
     chosen = f" (configuration {config!r})" if config else ""
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
+    # The library's "An error occurred" keeps what happened to its cause.
+    told = [each for each in (error, error.__cause__) if each is not None]
+    reason = ": ".join(str(each).strip().split("\n")[0] or type(each).__name__ for each in told)
     return (
-        f"the data set {source!r}{chosen} cannot be loaded: {reason}. Without the hub, give a local folder"
-        " instead: download the data set where there is a network, `load_dataset(...).save_to_disk(FOLDER)`,"
-        " and name it `hf:FOLDER`; or use the corpus `starter`, which comes with speechtl"
+        f"the data set {source!r}{chosen} cannot be loaded: {reason}. Without the hub, give a"
+        " local folder instead: where there is a network, run"
+        " `load_dataset(...).save_to_disk(FOLDER)`, copy the folder here and name it `hf:FOLDER`;"
+        " or use the corpus `starter`, which comes with speechtl"
     )
 
 
@@ -176,12 +178,16 @@ def _labelled_rows(part: _Part, audio: str) -> Iterator[tuple[str, dict[str, Any
 
     prefix = "-".join(name for name in (part.config, part.split) if name) or "row"
     classes = {
-        column: feature
+        column: feature.int2str
         for column, feature in part.rows.features.items()
         if isinstance(feature, datasets.ClassLabel)
     }
     for index, row in enumerate(part.rows.cast_column(audio, datasets.Audio(decode=False))):
-        names = {column: feature.int2str(row[column]) for column, feature in classes.items()}
+        names = {
+            column: name_of(row[column])
+            for column, name_of in classes.items()
+            if row[column] is not None
+        }
         yield f"{prefix}-{index:06d}", row | names
 
 
@@ -194,8 +200,8 @@ def _utterance(
     speaker = _text(row, columns, "speaker")
     if not spoken:
         raise DataError(
-            f"{label}: names no accent; add a column `accent` to the data set, name a configuration, or give"
-            " `accent` to speechtl.corpora.huggingface.load"
+            f"{label}: names no accent; add a column `accent` to the data set, name a"
+            " configuration, or give `accent` to speechtl.corpora.huggingface.load"
         )
     if not speaker:
         raise DataError(
@@ -255,19 +261,13 @@ def _tell(source: str, skipped: Sequence[str], *, used: int) -> None:
         )
 
 
-def _with_unique_ids(utterances: Sequence[Utterance]) -> Iterable[Utterance]:
-    """Return the utterances under ids that are unique, changed no more than that takes.
+def _with_unique_ids(utterances: Mapping[str, Utterance]) -> Iterator[Utterance]:
+    """Return the utterances under unique ids: their own, else with the speaker, else their labels.
 
     In corpora of read speech the id is often the sentence's, which all speakers share.
     """
-    counts = Counter(utterance.id for utterance in utterances)
-    if max(counts.values()) == 1:
-        return utterances
-    spoken = [replace(each, id=f"{each.speaker}-{each.id}") for each in utterances]
-    seen: Counter[str] = Counter()
-    unique = []
-    for utterance in spoken:
-        seen[utterance.id] += 1
-        nth = seen[utterance.id]
-        unique.append(utterance if nth == 1 else replace(utterance, id=f"{utterance.id}-{nth}"))
-    return unique
+    own = {label: each.id for label, each in utterances.items()}
+    spoken = {label: f"{each.speaker}-{each.id}" for label, each in utterances.items()}
+    ids = next((ids for ids in (own, spoken) if len(set(ids.values())) == len(ids)), None)
+    for label, utterance in utterances.items():
+        yield replace(utterance, id=ids[label] if ids else label)

@@ -2,9 +2,10 @@
 
 Where from: made for speechtl by speech synthesis, see `scripts/starter`. Accents: `scottish`,
 `lancashire`, `west_midlands`, `caribbean` and `general`, the one that the starter models know.
-Splits: train, dev and test, which share no speaker. The licence is in each row of its manifest. It
-shows that a pipeline works, in minutes and without a network; what it says about accents of people
-is nothing.
+Splits: train, dev and test, which share no speaker. The licence is in each row of its manifest.
+
+It shows that a pipeline works, in minutes and without a network; its error rates say nothing about
+people who speak these accents.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -36,10 +36,11 @@ class Features:
 
     Attributes:
         cut: The first part that has *not* run.
-        hidden: Float tensor `(batch, frames, channels)`. At the lowest cut (`cut` is the first part) it is the
-            model's own input, so `channels` is 1 for raw samples and the number of mel bins for Whisper.
-            Beyond each length it is zero for CTC; Whisper pads every utterance to its window and reads the
-            padding too, so there it is the silence that the model knows.
+        hidden: Float tensor `(batch, frames, channels)`. At the lowest cut (`cut` is the first
+            part) it is the model's own input, so `channels` is 1 for raw samples and the number of
+            mel bins for Whisper. Beyond each length it is zero for CTC; Whisper pads every
+            utterance to its window and reads the padding too, so there it is the silence that the
+            model knows.
         lengths: Integer tensor `(batch,)`: the frames that hold speech, not padding.
     """
 
@@ -54,7 +55,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One link of the chain: a name such as `encoder.3` and the modules and parameters that it owns."""
+    """One link of the chain: a name such as `encoder.3` and what it owns."""
 
     name: str
     owns: tuple[nn.Module | nn.Parameter, ...]
@@ -95,9 +96,9 @@ class SpeechModel(Protocol):
     def encode(self, waveforms: Sequence[Waveform], cut: str) -> Features:
         """Return the output of all parts below `cut`, on the network's device, with no gradient.
 
-        The parts below the cut run in evaluation mode whatever mode the network is in. An utterance's features
-        do not depend on the others in its batch. Whisper cuts no higher than `decoder.0`; `Features.cut` says
-        where the cut is.
+        The parts below the cut run in evaluation mode whatever mode the network is in. An
+        utterance's features do not depend on the others in its batch. Whisper cuts no higher than
+        `decoder.0`; `Features.cut` says where the cut is.
 
         Raises:
             DataError: A waveform is shorter or longer than the model can read.
@@ -106,24 +107,24 @@ class SpeechModel(Protocol):
         ...
 
     def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
-        """Return the mean loss (scalar, float32) of the suffix from `features.cut` upwards, in the modes it is in."""
+        """Return the mean loss (scalar, float32) of the suffix, each part in the mode it is in."""
         ...
 
     def decode(self, features: Features) -> list[str]:
-        """Return the greedy text of each utterance, in evaluation mode, as the tokenizer spells it."""
+        """Return each utterance's greedy text, in evaluation mode, as the tokenizer spells it."""
         ...
 
     def labels(self, text: str, *, samples: int) -> list[int]:
         """Return the token ids of a transcript, in the vocabulary's own case.
 
         Raises:
-            DataError: A character is not in the vocabulary, nothing is left of the text, or `samples` of audio
-                (16 kHz) are too few or too many for these labels and this model.
+            DataError: A character is not in the vocabulary, nothing is left of the text, or
+                `samples` of audio (16 kHz) are too few or too many for these labels and this model.
         """
         ...
 
     def save(self, directory: Path) -> None:
-        """Write a checkpoint that `from_pretrained` and `pipeline()` load as it is, with the same text.
+        """Write a checkpoint that `from_pretrained` and `pipeline()` load, giving the same text.
 
         Raises:
             OutputError: The folder cannot be written.
@@ -150,7 +151,7 @@ def depth(model: SpeechModel, name: str) -> int:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Run a block without gradient and in evaluation mode; then give each module its own mode back."""
+    """Run a block without gradient in evaluation mode; then give each module its mode back."""
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
@@ -164,12 +165,13 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' notices and progress bars from the terminal; errors are still raised."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    notices: Any = logging
+    verbosity, bars = notices.get_verbosity(), notices.is_progress_bar_enabled()
+    notices.set_verbosity_error()
+    notices.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        notices.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            notices.enable_progress_bar()

@@ -31,13 +31,13 @@ class CtcModel:
     """A CTC recogniser; see `speechtl.models.base.SpeechModel`.
 
     The parts are run one by one, not through the network's own `forward`, so neither layerdrop nor
-    transformers' SpecAugment ever applies: masking is done after the cut, by the caller. The configuration
-    keeps both settings as the checkpoint has them.
+    transformers' SpecAugment ever applies: masking is done after the cut, by the caller. The
+    configuration keeps both settings as the checkpoint has them.
 
-    Padding never changes a result. What would leak it (group norm over time, stacked or batch-normalised
-    positional convolutions, the adapter) runs one utterance at a time, and attention is masked above. A batch
-    thus gives what `transformers` gives for each utterance alone, also for the group-norm models that must
-    not see a mask there (transformers #18501).
+    Padding never changes a result. What would leak it (group norm over time, stacked or
+    batch-normalised positional convolutions, the adapter) runs one utterance at a time, and
+    attention is masked above. A batch thus gives what `transformers` gives for each utterance
+    alone, also for the group-norm models that must not see a mask there (transformers #18501).
 
     Args:
         network: A `…ForCTC` of the wav2vec2 kind, with a trained head.
@@ -72,15 +72,17 @@ class CtcModel:
 
         WavLM computes its position bias in layer 0 for all layers: `encoder.0` owns its table.
         """
-        backbone, encoder, network = self._backbone, self._backbone.encoder, self.network
-        projection = [backbone.feature_projection, encoder.pos_conv_embed, encoder.dropout]
+        backbone, encoder = self._backbone, self._backbone.encoder
+        network: Any = self.network
+        projection: list[Any] = [backbone.feature_projection, encoder.pos_conv_embed]
+        projection.append(encoder.dropout)
         if hasattr(backbone, "masked_spec_embed"):
             projection.append(backbone.masked_spec_embed)
         top = [encoder.layer_norm] if self._stable else []
         projection += [] if self._stable else [encoder.layer_norm]
         if getattr(backbone, "adapter", None) is not None:
             top.append(backbone.adapter)
-        layers = [[layer] for layer in encoder.layers]
+        layers: list[list[Any]] = [[layer] for layer in encoder.layers]
         layers[-1] += top
         return (
             Part("feature_encoder", (backbone.feature_extractor,)),
@@ -100,8 +102,9 @@ class CtcModel:
         for index, waveform in enumerate(waveforms):
             if len(waveform) < self._shortest():
                 raise DataError(
-                    f"waveform {index} of the batch has {len(waveform)} samples; {self.name} needs at least "
-                    f"{self._shortest()} ({1000 * self._shortest() / SAMPLE_RATE:.0f} ms)"
+                    f"waveform {index} of the batch has {len(waveform)} samples; {self.name} "
+                    f"needs at least {self._shortest()} "
+                    f"({1000 * self._shortest() / SAMPLE_RATE:.0f} ms)"
                 )
         # One at a time: each is normalised over its own samples, as `pipeline()` does.
         inputs = [
@@ -118,9 +121,10 @@ class CtcModel:
         return Features(cut, _zero_padding(hidden, lengths), lengths)
 
     def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
-        """Return the CTC loss: per utterance divided by its labels, then the mean (transformers' `mean`).
+        """Return the CTC loss, divided by an utterance's labels, then the mean over utterances.
 
-        An utterance with more labels than frames counts as zero; `labels` refuses those beforehand.
+        This is transformers' `mean`. An utterance with more labels than frames counts as zero:
+        `labels` refuses those beforehand.
         """
         logits, lengths = self._run(features)
         log_probabilities = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
@@ -147,11 +151,11 @@ class CtcModel:
         return [str(self.tokenizer.decode(path)) for path in ids]
 
     def labels(self, text: str, *, samples: int) -> list[int]:
-        """Return the ids of the characters of `text`, in the vocabulary's own case if it has but one.
+        """Return the ids of the characters of `text`, in the vocabulary's case if it has but one.
 
         Raises:
-            DataError: The text is empty or has characters outside the vocabulary, or `samples` of audio give
-                fewer frames than labels and the blanks between equal neighbours.
+            DataError: The text is empty or has characters outside the vocabulary, or `samples` of
+                audio give fewer frames than labels and the blanks between equal neighbours.
         """
         vocabulary = self._vocabulary()
         spelled = _in_case_of(vocabulary, " ".join(text.split()))
@@ -169,12 +173,12 @@ class CtcModel:
         return ids
 
     def save(self, directory: Path) -> None:
-        """Write weights (safetensors), configuration, tokenizer and feature extractor to `directory`.
+        """Write weights (safetensors), configuration, tokenizer and feature extractor.
 
         Raises:
             OutputError: The folder cannot be written.
         """
-        processor = Wav2Vec2Processor(
+        processor = Wav2Vec2Processor(  # type: ignore[no-untyped-call]
             feature_extractor=self.feature_extractor, tokenizer=self.tokenizer
         )
         try:
@@ -204,15 +208,16 @@ class CtcModel:
     def _check_feasible(self, ids: list[int], *, samples: int) -> None:
         if samples < self._shortest():
             raise DataError(
-                f"{samples} samples of audio are too short; {self.name} needs at least {self._shortest()}"
+                f"{samples} samples of audio are too short; {self.name} needs at least "
+                f"{self._shortest()}"
             )
         frames = int(self._after_adapter(self._frames(torch.tensor([samples]))))
         repeats = sum(left == right for left, right in pairwise(ids))
         if frames < len(ids) + repeats:
             raise DataError(
-                f"{samples} samples of audio give {frames} frames, but {len(ids)} labels with {repeats} "
-                f"adjacent repeats need at least {len(ids) + repeats}; check that the transcript belongs to "
-                "the audio"
+                f"{samples} samples of audio give {frames} frames, but {len(ids)} labels with "
+                f"{repeats} adjacent repeats need at least {len(ids) + repeats}; check that the "
+                "transcript belongs to the audio"
             )
 
     def _shortest(self) -> int:
@@ -239,7 +244,7 @@ class CtcModel:
         return frames
 
     def _run(self, features: Features, *, until: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return the hidden states and lengths after all parts from `features.cut` up to, not with, `until`.
+        """Run the parts from `features.cut` up to, not with, `until`: hidden states and lengths.
 
         Without `until` the head runs too: logits `(batch, frames, vocabulary)`.
         """
@@ -304,10 +309,12 @@ class CtcModel:
 def _attend_wavlm(
     stack: nn.ModuleList, hidden: Tensor, speech: Tensor | None, layers: range
 ) -> Tensor:
-    """Run WavLM's layers, all of which share the position bias that layer 0 computes from the length alone."""
+    """Run WavLM's layers, which share the position bias that layer 0 computes from the length."""
     batch, frames, _ = hidden.shape
     first: Any = stack[0].attention
-    bias = first.compute_bias(frames, frames).repeat(batch, 1, 1)
+    # Above the cut the bias is an input like the features: no gradient flows below it.
+    with torch.set_grad_enabled(torch.is_grad_enabled() and layers.start == 0):
+        bias = first.compute_bias(frames, frames).repeat(batch, 1, 1)
     for k in layers:
         with warnings.catch_warnings():
             # transformers hands torch a bool padding mask and a float bias; torch still takes both.
@@ -337,7 +344,7 @@ def _unpadded(run: Callable[[Tensor], Tensor], hidden: Tensor, lengths: Tensor) 
 
 
 def _in_case_of(vocabulary: dict[str, int], text: str) -> str:
-    """Return `text` in the vocabulary's case; a vocabulary of both cases, or of none, leaves it as it is."""
+    """Return `text` in the vocabulary's case, as it is if that has both cases or none."""
     lower = any(character.islower() for character in vocabulary)
     upper = any(character.isupper() for character in vocabulary)
     if lower == upper:

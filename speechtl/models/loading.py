@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -22,7 +23,6 @@ from transformers import (
     AutoModelForSpeechSeq2Seq,
     AutoTokenizer,
     PreTrainedConfig,
-    PreTrainedModel,
 )
 
 from speechtl.audio import SAMPLE_RATE
@@ -50,6 +50,8 @@ _HUB_FILES = (
 )  # fmt: skip
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
+# The client's own error (a connection refused, a time-out) has moved between HTTP libraries.
+_UNREACHABLE = (hub.HTTPError, OSError)  # type: ignore[attr-defined]
 _NOT_FOUND = (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.HFValidationError)
 _OTHER_WAYS = (
     "Give a local checkpoint folder, or a model that comes with the package: " + ", ".join(STARTERS)
@@ -59,17 +61,17 @@ _OTHER_WAYS = (
 def load(name: str, *, device: str = "cpu") -> SpeechModel:
     """Return the recogniser called `name`, in evaluation mode, with float32 weights.
 
-    No code of a checkpoint is ever run: no `trust_remote_code`, and pickled weights are read by torch's
-    weights-only unpickler.
+    No code of a checkpoint is ever run: no `trust_remote_code`, and pickled weights are read by
+    torch's weights-only unpickler.
 
     Args:
-        name: A starter (`starter-wav2vec2`, `starter-whisper`), a local folder, or a hub id with an optional
-            revision (`facebook/wav2vec2-base-960h@main`).
+        name: A starter (`starter-wav2vec2`, `starter-whisper`), a local folder, or a hub id with an
+            optional revision (`facebook/wav2vec2-base-960h@main`).
         device: Where the weights go, as torch names it.
 
     Raises:
-        ModelError: There is no such checkpoint, it cannot be fetched or read, it is of no known family, or
-            it has no trained head or no tokenizer.
+        ModelError: There is no such checkpoint, it cannot be fetched or read, it is of no known
+            family, or it has no trained head or no tokenizer.
     """
     folder, revision = _locate(name)
     config = _config(folder, name)
@@ -77,8 +79,9 @@ def load(name: str, *, device: str = "cpu") -> SpeechModel:
     revision = revision or _digest(folder, name)
     with quiet(), _readable(name):
         network = _network(folder, config, name)
-        extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        automatic: Any = AutoFeatureExtractor
+        extractor = automatic.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         network = network.to(device).eval()
     if extractor.sampling_rate != SAMPLE_RATE:
         raise ModelError(f"{name} reads {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE} Hz")
@@ -104,7 +107,8 @@ def _locate(name: str) -> tuple[Path, str | None]:
     found = _HUB_ID.fullmatch(name)
     if folder.exists() or found is None or name.startswith((".", "/", "~")):
         raise ModelError(
-            f"{name} is not a checkpoint folder, nor a hub id (owner/name or owner/name@revision). {_OTHER_WAYS}"
+            f"{name} is not a checkpoint folder, nor a hub id (owner/name or "
+            f"owner/name@revision). {_OTHER_WAYS}"
         )
     folder = _fetch(found["repository"], found["revision"])
     return folder, folder.name
@@ -127,7 +131,7 @@ def _fetch(repository: str, revision: str | None) -> Path:
     except _NOT_FOUND as error:
         reason = "is not on the hub (misspelt, or private and you are not logged in)"
         raise ModelError(f"{wanted} {reason}. {_OTHER_WAYS}") from error
-    except (hub.HTTPError, OSError) as error:
+    except _UNREACHABLE as error:
         reason = "is not in the local cache, and the hub cannot be reached"
         raise ModelError(f"{wanted} {reason}. {_OTHER_WAYS}") from error
     if not (folder / "config.json").is_file():
@@ -149,20 +153,23 @@ def _config(folder: Path, name: str) -> PreTrainedConfig:
     if model_type != "whisper" and model_type not in CTC_TYPES:
         raise ModelError(f"{name} is of type '{model_type}'; supported are: {supported}")
     with quiet(), _readable(name):
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        found: PreTrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    return found
 
 
 def _check_tokenizer(folder: Path, config: PreTrainedConfig, name: str) -> None:
     files = ("tokenizer.json", "vocab.json") if config.model_type == "whisper" else ("vocab.json",)
     if not any((folder / file).is_file() for file in files):
         raise ModelError(
-            f"{name} has no tokenizer ({' or '.join(files)}), as a self-supervised checkpoint: it must be already "
-            f"trained to recognise speech. {_OTHER_WAYS}"
+            f"{name} has no tokenizer ({' or '.join(files)}), as a self-supervised checkpoint: it "
+            f"must be already trained to recognise speech. {_OTHER_WAYS}"
         )
 
 
-def _network(folder: Path, config: PreTrainedConfig, name: str) -> PreTrainedModel:
-    """Return the network with every weight from the checkpoint."""
+def _network(folder: Path, config: PreTrainedConfig, name: str) -> Any:
+    """Return the `PreTrainedModel` with every weight from the checkpoint."""
     auto = AutoModelForSpeechSeq2Seq if config.model_type == "whisper" else AutoModelForCTC
     network, report = auto.from_pretrained(
         folder,
@@ -175,19 +182,20 @@ def _network(folder: Path, config: PreTrainedConfig, name: str) -> PreTrainedMod
     )
     missing = {key for key in report["missing_keys"] if not key.endswith("masked_spec_embed")}
     if missing != set(report["missing_keys"]):
-        # Absent from facebook/wav2vec2-base-960h and others, used by no part: zero rather than random.
+        # Absent from facebook/wav2vec2-base-960h and others, used by no part: zero rather than
+        # random.
         network.base_model.masked_spec_embed.data.zero_()
     if any(key.startswith("lm_head") for key in missing):
         raise ModelError(
-            f"{name} has no CTC head: it is a self-supervised checkpoint, and must be already trained to "
-            f"recognise speech. {_OTHER_WAYS}"
+            f"{name} has no CTC head: it is a self-supervised checkpoint, and must be already "
+            f"trained to recognise speech. {_OTHER_WAYS}"
         )
     if missing:
         some = ", ".join(sorted(missing)[:3])
         raise ModelError(
             f"{name} lacks {len(missing)} weights of its own network: {some} … {_OTHER_WAYS}"
         )
-    return network  # type: ignore[no-any-return]
+    return network
 
 
 def _weights(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
@@ -211,14 +219,13 @@ def _digest(folder: Path, name: str) -> str:
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
-    """Turn what transformers, torch and safetensors raise over a broken checkpoint into one `ModelError`."""
+    """Turn what the libraries raise over a broken checkpoint into one `ModelError`."""
     kinds: tuple[type[Exception], ...] = (
-        OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, EOFError,
-        pickle.UnpicklingError, SafetensorError,
+        OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError,
+        EOFError, pickle.UnpicklingError, SafetensorError, hub.StrictDataclassError,
     )  # fmt: skip
     try:
         yield
     except kinds as error:
-        first: Any = str(error).strip().splitlines()
-        reason = first[0] if first else type(error).__name__
+        reason = shorten(str(error), width=300) or type(error).__name__
         raise ModelError(f"{name} cannot be loaded: {reason}. {_OTHER_WAYS}") from error

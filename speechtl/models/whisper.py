@@ -32,17 +32,18 @@ _IGNORED = -100
 class WhisperModel:
     """A Whisper recogniser; see `speechtl.models.base.SpeechModel`.
 
-    Every utterance is padded to the model's window (30 s for OpenAI's), as in pre-training: shorter input
-    costs accuracy (transformers #26242). The encoder's parts are run one by one, so neither layerdrop nor
-    transformers' SpecAugment applies in the encoder.
+    Every utterance is padded to the model's window (30 s for OpenAI's), as in pre-training: shorter
+    input costs accuracy (transformers #26242). The encoder's parts are run one by one, so neither
+    layerdrop nor transformers' SpecAugment applies in the encoder.
 
-    The generation configuration is completed here and saved so: language and task of a multilingual model
-    (English, transcribe, unless it names others), no forced ids, one beam. With `pipeline()`'s own five beams
-    the saved checkpoint would not give the text that was scored.
+    The generation configuration is completed here and saved so: language and task of a multilingual
+    model (English, transcribe, unless it names others), no forced ids, one beam. With
+    `pipeline()`'s own five beams the saved checkpoint would not give the text that was scored.
 
     Args:
         network: A `WhisperForConditionalGeneration`.
-        feature_extractor: Makes the log-mel spectrogram; its `chunk_length` is the window in seconds.
+        feature_extractor: Makes the log-mel spectrogram; its `chunk_length` is the window in
+            seconds.
         tokenizer: With Whisper's special tokens.
         name: What the user called the checkpoint.
         revision: The hub commit or a digest of the weights.
@@ -73,14 +74,14 @@ class WhisperModel:
         self._generation: Any = network.generation_config
 
     def parts(self) -> tuple[Part, ...]:
-        """Return `frontend`, `encoder.0` …, `decoder.0` … and `head`, which owns the token embedding."""
+        """Return `frontend`, `encoder.0` …, `decoder.0` …, and `head` with the token embedding."""
         encoder, decoder = self._encoder, self._decoder
         encoder_layers = [[layer] for layer in encoder.layers]
         encoder_layers[-1].append(encoder.layer_norm)
         decoder_layers = [[layer] for layer in decoder.layers]
         decoder_layers[0].append(decoder.embed_positions)
         head = [decoder.layer_norm, decoder.embed_tokens]
-        output: Any = self.network.get_output_embeddings()
+        output: Any = self._output()
         if output.weight is not decoder.embed_tokens.weight:
             head.append(output)
         return (
@@ -91,7 +92,7 @@ class WhisperModel:
         )
 
     def encode(self, waveforms: Sequence[Waveform], cut: str) -> Features:
-        """Return the output of all parts below `cut`, at most `decoder.0`; see `SpeechModel.encode`.
+        """Return the output of all parts below `cut`, at most `decoder.0`.
 
         Raises:
             DataError: A waveform is longer than the model's window, or empty.
@@ -100,9 +101,11 @@ class WhisperModel:
         until = min(depth(self, cut), depth(self, "decoder.0"))
         for index, waveform in enumerate(waveforms):
             self._check_window(len(waveform), what=f"waveform {index} of the batch")
-        mel = self.feature_extractor(
-            list(waveforms), sampling_rate=SAMPLE_RATE, return_tensors="pt"
-        ).input_features
+        # The extractor leaves torch through numpy, which knows no bfloat16.
+        with torch.autocast("cpu", enabled=False):
+            mel = self.feature_extractor(
+                list(waveforms), sampling_rate=SAMPLE_RATE, return_tensors="pt"
+            ).input_features
         hop = self.feature_extractor.hop_length
         lengths = torch.tensor([math.ceil(len(waveform) / hop) for waveform in waveforms])
         features = Features("frontend", mel.transpose(1, 2), lengths).to(self.network.device)
@@ -112,8 +115,9 @@ class WhisperModel:
     def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
         """Return the mean cross-entropy per token.
 
-        The prefix (language, task, no timestamps) counts, as in transformers' `run_speech_recognition_seq2seq`:
-        it keeps the language detectable. Padding is told by length, as its id is also the end of text.
+        The prefix (language, task, no timestamps) counts, as in transformers'
+        `run_speech_recognition_seq2seq`: it keeps the language detectable. Padding is told by
+        length, as its id is also the end of text.
         """
         states = self._encode(features).hidden
         device = states.device
@@ -127,13 +131,13 @@ class WhisperModel:
                 [self._config.decoder_start_token_id, *row[:-1]]
             )
         decoded = self._decoder(inputs, encoder_hidden_states=states, use_cache=False)
-        logits = self.network.get_output_embeddings()(decoded.last_hidden_state)
+        logits = self._output()(decoded.last_hidden_state)
         return functional.cross_entropy(
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=_IGNORED
         )
 
     def decode(self, features: Features) -> list[str]:
-        """Return the greedy text of each utterance, stripped of the space that Whisper begins with."""
+        """Return each utterance's greedy text, without the space that Whisper begins with."""
         with evaluating(self.network), quiet():
             states = self._encode(features).hidden
             ids = self.network.generate(  # type: ignore[operator]
@@ -142,13 +146,13 @@ class WhisperModel:
         return [str(self.tokenizer.decode(row, skip_special_tokens=True)).strip() for row in ids]
 
     def labels(self, text: str, *, samples: int) -> list[int]:
-        """Return prefix, text and end-of-text ids, without the decoder's start token, which `loss` puts in front.
+        """Return the ids of prefix, text and end of text; `loss` puts the start token in front.
 
         The text begins with a space, as Whisper's own transcripts do.
 
         Raises:
-            DataError: The text is empty or spells a special token, there are more tokens than the decoder has
-                positions, or the audio is longer than the window.
+            DataError: The text is empty or spells a special token, there are more tokens than the
+                decoder has positions, or the audio is longer than the window.
         """
         spelled = " ".join(text.split())
         if not spelled:
@@ -163,17 +167,17 @@ class WhisperModel:
         if len(labels) > self._config.max_target_positions:
             raise DataError(
                 f"the transcript has {len(labels)} tokens, {self.name} takes at most "
-                f"{self._config.max_target_positions}: split the utterance (audio and text together)"
+                f"{self._config.max_target_positions}: split the utterance, audio and text together"
             )
         return labels
 
     def save(self, directory: Path) -> None:
-        """Write weights (safetensors), both configurations, tokenizer and feature extractor to `directory`.
+        """Write weights (safetensors), both configurations, tokenizer and feature extractor.
 
         Raises:
             OutputError: The folder cannot be written.
         """
-        processor = WhisperProcessor(
+        processor = WhisperProcessor(  # type: ignore[no-untyped-call]
             feature_extractor=self.feature_extractor, tokenizer=self.tokenizer
         )
         try:
@@ -185,6 +189,11 @@ class WhisperModel:
                 self.feature_extractor.save_pretrained(directory)
         except OSError as error:
             raise OutputError(f"{directory}: the checkpoint cannot be written: {error}") from error
+
+    def _output(self) -> Any:
+        """Return the output projection, which shares the token embedding unless it is untied."""
+        network: Any = self.network
+        return network.get_output_embeddings()
 
     def _prefix(self) -> list[int]:
         generation = self._generation
@@ -200,8 +209,8 @@ class WhisperModel:
         window = self.feature_extractor.n_samples
         if not 0 < samples <= window:
             raise DataError(
-                f"{what} has {samples} samples ({samples / SAMPLE_RATE:.1f} s); {self.name} reads 1 to {window} "
-                f"({window / SAMPLE_RATE:g} s) at a time: split the utterance"
+                f"{what} has {samples} samples ({samples / SAMPLE_RATE:.1f} s); {self.name} reads "
+                f"1 to {window} ({window / SAMPLE_RATE:g} s) at a time: split the utterance"
             )
 
     def _encode(self, features: Features, *, until: int | None = None) -> Features:
@@ -237,11 +246,13 @@ def _language_token(language: str) -> str:
 
 def _generation_config(network: PreTrainedModel, tokenizer: WhisperTokenizer) -> GenerationConfig:
     """Return the checkpoint's generation configuration with what an old or converted one lacks."""
-    # Made anew: one that transformers derived from the model's configuration drops Whisper's entries on loading.
-    held: dict[str, Any] = network.generation_config.to_dict()  # type: ignore[union-attr, operator]
+    # Made anew: one that transformers derived from the model's configuration drops Whisper's
+    # entries on loading.
+    held: dict[str, Any] = network.generation_config.to_dict()
     held.pop("_from_model_config", None)
     vocabulary, config = tokenizer.get_vocab(), network.config
-    # OpenAI's rule (whisper/model.py, is_multilingual): the English-only vocabulary is one token shorter.
+    # OpenAI's rule (whisper/model.py, is_multilingual): the English-only vocabulary is one token
+    # shorter.
     multilingual = held.setdefault("is_multilingual", config.vocab_size >= 51865)
     held.setdefault("no_timestamps_token_id", vocabulary["<|notimestamps|>"])
     if multilingual:
@@ -255,4 +266,4 @@ def _generation_config(network: PreTrainedModel, tokenizer: WhisperTokenizer) ->
     held["do_sample"] = False
     if held.get("max_length") is None and held.get("max_new_tokens") is None:
         held["max_length"] = config.max_target_positions
-    return GenerationConfig.from_dict(held)  # type: ignore[no-any-return]
+    return GenerationConfig.from_dict(held)

@@ -26,10 +26,10 @@ COLUMNS = (
 
 def render(report: Report) -> RenderableType:
     """Return one table, a row for each set, and the result in words; it fits 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     table.add_column("Accent", min_width=8)
     for column in COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", overflow="fold")
     for name, score in report.sets.items():
         table.add_row(Text(set_name(report, name)), *_cells(score))
     legend = (

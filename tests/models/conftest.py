@@ -84,7 +84,7 @@ def noise(seconds: float, *, seed: int) -> Waveform:
 
 
 def write_ctc_checkpoint(
-    directory: Path, kind: str, *, vocabulary: dict[str, int] = UPPER_CASE, **changes: object
+    directory: Path, kind: str, *, vocabulary: dict[str, int] = UPPER_CASE, **changes: Any
 ) -> Path:
     configuration, network, options = CTC_KINDS[kind]
     config = configuration(
@@ -93,7 +93,8 @@ def write_ctc_checkpoint(
             "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": (16, 16),
             "conv_kernel": (40, 8), "conv_stride": (20, 8), "num_feat_extract_layers": 2,
             "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "pad_token_id": 0,
-            "layerdrop": 0.5, "output_hidden_size": 16, **options, **changes,
+            "layerdrop": 0.5, "output_hidden_size": 16,
+            "ctc_loss_reduction": "mean", **options, **changes,
         }
     )  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
@@ -103,11 +104,13 @@ def write_ctc_checkpoint(
         model = network(config)
         with torch.no_grad():
             # Random heads answer with one character only: spread them.
-            model.lm_head.weight.mul_(100)
+            model.lm_head.weight.mul_(20)
         model.save_pretrained(directory)
-        Wav2Vec2CTCTokenizer(str(directory / "vocab.json")).save_pretrained(directory)
+        untyped: Any = Wav2Vec2CTCTokenizer
+        untyped(str(directory / "vocab.json")).save_pretrained(directory)
         masked = getattr(config, "feat_extract_norm", "layer") == "layer"
-        Wav2Vec2FeatureExtractor(return_attention_mask=masked).save_pretrained(directory)
+        untyped = Wav2Vec2FeatureExtractor
+        untyped(return_attention_mask=masked).save_pretrained(directory)
     return directory
 
 
@@ -135,7 +138,7 @@ def write_whisper_checkpoint(directory: Path, kind: str, *, window_s: int = 2) -
     tokenizer = whisper_tokenizer(window_s=window_s)
     ids = tokenizer.get_vocab()
     end, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
-    shared = {
+    shared: dict[str, Any] = {
         "bos_token_id": end, "eos_token_id": end, "pad_token_id": end,
         "decoder_start_token_id": start,
     }  # fmt: skip
@@ -157,10 +160,13 @@ def write_whisper_checkpoint(directory: Path, kind: str, *, window_s: int = 2) -
     torch.manual_seed(1)
     with quiet():
         network = WhisperForConditionalGeneration(config)
-        network.generation_config = GenerationConfig(**generation)
+        network.generation_config = GenerationConfig(**generation)  # type: ignore[no-untyped-call]
         network.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
-        WhisperFeatureExtractor(feature_size=16, chunk_length=window_s).save_pretrained(directory)
+        extractor = WhisperFeatureExtractor(  # type: ignore[no-untyped-call]
+            feature_size=16, chunk_length=window_s
+        )
+        extractor.save_pretrained(directory)
     return directory
 
 

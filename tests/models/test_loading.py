@@ -216,16 +216,14 @@ def test_a_starter_is_a_folder_of_the_package(
 
 
 class Hub:
-    """Stands in for the hub: serves one repository from a folder, keeping only the files asked for."""
+    """Stands in for the hub: serves one repository from a folder, only the files asked for."""
 
     def __init__(self, source: Path, cache: Path) -> None:
         self.source = source
         self.snapshot = cache / "models--acme--tiny" / "snapshots" / COMMIT
         self.asked: list[tuple[str, str | None]] = []
 
-    def __call__(
-        self, repository: str, *, revision: str | None, allow_patterns: list[str]
-    ) -> str:
+    def __call__(self, repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
         self.asked.append((repository, revision))
         self.snapshot.mkdir(parents=True, exist_ok=True)
         for pattern in allow_patterns:
@@ -287,7 +285,7 @@ ANSWER: Any = SimpleNamespace(headers={}, request=None)
         (hub.HfHubHTTPError("no", response=ANSWER), "hub cannot be reached"),
         (hub.LocalEntryNotFoundError("no"), "hub cannot be reached"),
         (hub.OfflineModeIsEnabled("no"), "hub cannot be reached"),
-        (hub.HTTPError("no"), "hub cannot be reached"),
+        (hub.HTTPError("no"), "hub cannot be reached"),  # type: ignore[attr-defined]
     ],
 )
 def test_what_the_hub_refuses_is_said_with_the_other_ways(

@@ -1,0 +1,557 @@
+"""Many runs in one table: each combination of accents, models, strategies and seeds.
+
+What is finished is on disk and is not run again, so the same command resumes where it stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import itertools
+import re
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from speechtl import pipeline
+from speechtl.audio import replacing
+from speechtl.config import RunConfig, accent_names, run_config
+from speechtl.errors import ConfigError, DataError, SpeechtlError
+from speechtl.models import STARTERS
+from speechtl.report.phrases import accent_name, percent, points
+from speechtl.scoring import Report
+from speechtl.strategy import STRATEGIES
+
+__all__ = ["DEFAULT", "Grid", "Row", "Spread", "run", "spreads", "table", "write"]
+
+DEFAULT = "default"
+"""The strategy that each model family takes by itself."""
+
+# Okabe and Ito's blue and orange: apart for every kind of colour vision, and in grey.
+_COLOURS = {"before": "#0072B2", "after": "#E69F00"}
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_UNSAFE = re.compile(r"[^\w.@-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """What is combined; each name as the command line gives it.
+
+    Attributes:
+        accents: Accents that have a file in `configs/accents`.
+        models: Starter names, checkpoint folders, or hub ids with an optional `@revision`.
+        strategies: Strategies of either family, or `default`.
+        seeds: Whole numbers from 0, as text or numbers.
+        epochs: The most epochs of each run; None takes the default.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+
+    Raises:
+        ConfigError: A list is empty or holds an unknown name; all of them are listed.
+    """
+
+    accents: tuple[str, ...]
+    models: tuple[str, ...]
+    strategies: tuple[str, ...] = (DEFAULT,)
+    seeds: tuple[str | int, ...] = (0,)
+    epochs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        empty = [
+            f"{name} must name at least one"
+            for name in ("accents", "models", "strategies", "seeds")
+            if not getattr(self, name)
+        ]
+        faults = [*empty, *_unknown_names(self)]
+        if faults:
+            raise ConfigError("the benchmark cannot start:\n  - " + "\n  - ".join(faults))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The result of one combination; rates are fractions, None where there is none.
+
+    Attributes:
+        accent: The accent that was adapted to.
+        model: The base model.
+        strategy: What trained: the family's own where the default was asked for and is known.
+        seed: The run's seed.
+        trainable: Parameters that trained.
+        seconds: How long the run took (s), when it was run.
+        target_wer_before: The base model's WER on the accent's test set.
+        target_wer_after: The adapted model's.
+        target_wer_difference: After - before, absolute: negative is better.
+        target_wer_relative_reduction: The share of the errors that is gone: positive is better.
+        general_wer_before: The base model's WER on the accent that it already knew.
+        general_wer_after: The adapted model's.
+        error: Why the combination has no result; None where it has one.
+    """
+
+    accent: str
+    model: str
+    strategy: str
+    seed: int
+    trainable: int | None = None
+    seconds: float | None = None
+    target_wer_before: float | None = None
+    target_wer_after: float | None = None
+    target_wer_difference: float | None = None
+    target_wer_relative_reduction: float | None = None
+    general_wer_before: float | None = None
+    general_wer_after: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """The mean, the least and the most over the seeds of one accent, model and strategy.
+
+    Attributes:
+        accent: The accent.
+        model: The base model.
+        strategy: What trained.
+        seeds: How many seeds have a result.
+        values: `(mean, least, most)` by the name of the field of `Row`, for those that have values.
+    """
+
+    accent: str
+    model: str
+    strategy: str
+    seeds: int
+    values: dict[str, tuple[float, float, float]]
+
+
+_SPREAD_FIELDS = (
+    "target_wer_before",
+    "target_wer_after",
+    "target_wer_difference",
+    "target_wer_relative_reduction",
+    "general_wer_before",
+    "general_wer_after",
+)
+
+
+# --- the runs -------------------------------------------------------------------------------------
+
+
+def run(
+    grid: Grid,
+    output: Path,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    adapt: Callable[[RunConfig], Report] = pipeline.adapt,
+) -> list[Row]:
+    """Return a row for each combination, run now or read from where an earlier call left it.
+
+    Each run has a folder under `output/runs`. A combination that fails has the reason in its row
+    and does not stop the others. The tables are written again after each combination.
+
+    Args:
+        grid: What is combined.
+        output: The folder of the tables and of the runs.
+        say: Is told what is being done, a line at a time.
+        adapt: Runs one configuration.
+
+    Raises:
+        ConfigError: A setting is unknown or two models have the same folder; nothing was run.
+        OutputError: The tables cannot be written.
+        KeyboardInterrupt: A run was stopped by hand; it is run again next time.
+    """
+    configs = _configs(grid, output)
+    rows: list[Row] = []
+    for number, config in enumerate(configs, start=1):
+        say(f"[{number}/{len(configs)}] {_describe(config)}")
+        done = _finished(config)
+        if done is not None:
+            say("  already done")
+            rows.append(_row(config, done))
+            continue
+        row, interrupted = _result(config, say=say, adapt=adapt)
+        rows.append(row)
+        write(rows, output)
+        if interrupted:
+            raise KeyboardInterrupt
+    write(rows, output)
+    return rows
+
+
+def _configs(grid: Grid, output: Path) -> list[RunConfig]:
+    """Return the configuration of each combination, checked, in the order of the table."""
+    runs = output / "runs"
+    combinations = itertools.product(
+        _once(grid.accents), _once(grid.models), _once(grid.strategies), _once(map(int, grid.seeds))
+    )
+    configs = []
+    for accent, model, strategy, seed in combinations:
+        # The epochs are part of the name: a run with others is not the run that was asked for.
+        limit = "" if grid.epochs is None else f"-{grid.epochs}-epochs"
+        settings: dict[str, Any] = {
+            "accent": accent,
+            "model": model,
+            "strategy": None if strategy == DEFAULT else strategy,
+            "seed": seed,
+            "device": grid.device,
+            "output": runs / f"{_slug(model)}-{strategy}-{accent}-{seed}{limit}",
+            "overwrite": True,
+        }
+        if grid.epochs is not None:
+            settings["training"] = {"epochs": grid.epochs}
+        configs.append(run_config(settings, where="the benchmark"))
+    _check_folders(configs)
+    return configs
+
+
+def _check_folders(configs: Sequence[RunConfig]) -> None:
+    owners: dict[Path | None, str] = {}
+    for config in configs:
+        other = owners.setdefault(config.output, config.model)
+        if other != config.model:
+            raise ConfigError(
+                f"the models {other} and {config.model} would share the run folder "
+                f"{config.output}; give them names that differ in letters or digits"
+            )
+
+
+def _result(
+    config: RunConfig, *, say: Callable[[str], None], adapt: Callable[[RunConfig], Report]
+) -> tuple[Row, bool]:
+    """Return the row of one combination, and whether it was stopped by hand."""
+    try:
+        report = adapt(config)
+    except SpeechtlError as error:
+        reason = str(error)
+    except Exception as error:  # a fault of a library in one run must not cost the others
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        if report.facts.stopped == "interrupted":
+            return _failed(config, "stopped by hand; run the same command to do it again"), True
+        row = _row(config, report)
+        say(f"  WER {percent(row.target_wer_before)} → {percent(row.target_wer_after)}")
+        return row, False
+    say(f"  failed: {reason}")
+    return _failed(config, reason), False
+
+
+def _finished(config: RunConfig) -> Report | None:
+    """Return the report of a run that is complete, None where it has to be run."""
+    path = pipeline.run_folder(config) / "report.json"
+    if not path.is_file():
+        return None
+    try:
+        report = Report.from_json(path.read_text(encoding="utf-8"))
+    except (DataError, OSError, UnicodeDecodeError):
+        return None
+    # Ctrl-C in a run ends its training early: what it then scored is not the run's result.
+    return None if report.facts.stopped == "interrupted" else report
+
+
+def _row(config: RunConfig, report: Report) -> Row:
+    facts, target, general = report.facts, report.sets["target"], report.sets.get("general")
+    return Row(
+        accent=config.accent,
+        model=config.model,
+        strategy=facts.strategy,
+        seed=config.seed,
+        trainable=facts.parameters.trainable,
+        seconds=facts.timing.total_s,
+        target_wer_before=target.base.wer,
+        target_wer_after=target.adapted.wer,
+        target_wer_difference=target.difference.wer,
+        target_wer_relative_reduction=target.difference.wer_relative_reduction,
+        general_wer_before=general.base.wer if general else None,
+        general_wer_after=general.adapted.wer if general else None,
+    )
+
+
+def _failed(config: RunConfig, reason: str) -> Row:
+    return Row(
+        accent=config.accent,
+        model=config.model,
+        strategy=config.strategy or DEFAULT,
+        seed=config.seed,
+        error=" ".join(reason.split()),
+    )
+
+
+def _describe(config: RunConfig) -> str:
+    return (
+        f"{accent_name(config.accent)}, {config.model}, strategy {config.strategy or DEFAULT}, "
+        f"seed {config.seed}"
+    )
+
+
+def _slug(model: str) -> str:
+    """Return a model's name as part of a folder's, at most the 80 characters that tell most."""
+    return _UNSAFE.sub("_", model).strip("_.")[-80:]
+
+
+def _once(values: Any) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def _unknown_names(grid: Grid) -> Iterator[str]:
+    for accent in grid.accents:
+        if accent not in accent_names():
+            yield _unknown("accent", accent, accent_names())
+    for model in grid.models:
+        if not _is_model(model):
+            yield (
+                f"{_unknown('model', model, tuple(STARTERS))}, or give a checkpoint folder or a "
+                "hub id (owner/name)"
+            )
+    strategies = (DEFAULT, *_once(name for names in STRATEGIES.values() for name in names))
+    for strategy in grid.strategies:
+        if strategy not in strategies:
+            yield _unknown("strategy", strategy, strategies)
+    for seed in grid.seeds:
+        if not re.fullmatch(r"[0-9]+", str(seed)):
+            yield f"seeds must be whole numbers from 0, got '{seed}'"
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"there is no {kind} '{name}'; {hint}choose from: {', '.join(known)}"
+
+
+def _is_model(name: str) -> bool:
+    """Return whether a name may be a model's; whether the hub has it shows when it is fetched."""
+    return name in STARTERS or Path(name).expanduser().is_dir() or bool(_HUB_ID.fullmatch(name))
+
+
+# --- the tables -----------------------------------------------------------------------------------
+
+
+def spreads(rows: Sequence[Row]) -> list[Spread]:
+    """Return mean, least and most of each accent, model and strategy that has several seeds."""
+    found = []
+    for (accent, model, strategy), group in _groups(rows).items():
+        if len(group) > 1:
+            values = {name: _spread(group, name) for name in _SPREAD_FIELDS}
+            kept = {name: value for name, value in values.items() if value is not None}
+            found.append(
+                Spread(accent=accent, model=model, strategy=strategy, seeds=len(group), values=kept)
+            )
+    return found
+
+
+def _groups(rows: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
+    """Return the rows that have a result by accent, model and strategy."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.error is None:
+            groups.setdefault((row.accent, row.model, row.strategy), []).append(row)
+    return groups
+
+
+def _spread(rows: Sequence[Row], name: str) -> tuple[float, float, float] | None:
+    values = [value for row in rows if (value := getattr(row, name)) is not None]
+    # `fmean` of equal values may lie an ulp below the least of them; `mean` is exact.
+    return (statistics.mean(values), min(values), max(values)) if values else None
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return the rows as a table that fits 80 columns; below it, why a combination failed."""
+    result = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    result.add_column("Accent, seed\nmodel, strategy", overflow="fold")
+    for name in _MEASURED:
+        result.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        result.add_row(*_terminal_cells(row))
+    failed = [row for row in rows if row.error is not None]
+    if failed:
+        lines = [Text(f"{_label(row)}: {row.error}", style="red") for row in failed]
+        result.caption = Text("\n").join(lines)
+        result.caption_justify = "left"
+    return result
+
+
+_MEASURED = (
+    "Trains\n(M)",
+    "Time\n(s)",
+    "WER\nbefore",
+    "WER\nafter",
+    "Absolute\n(points)",
+    "Relative",
+    "General\n(points)",
+)
+
+
+def _terminal_cells(row: Row) -> list[Text]:
+    name = Text(f"{accent_name(row.accent)}, {row.seed}\n{row.model}, {row.strategy}")
+    if row.error is not None:
+        return [name, Text("–"), Text("–"), Text("failed", style="red")]
+    difference = row.target_wer_difference
+    style = "" if not difference else "green" if difference < 0 else "red"
+    general = None
+    if row.general_wer_before is not None and row.general_wer_after is not None:
+        general = row.general_wer_after - row.general_wer_before
+    return [
+        name,
+        Text("–" if row.trainable is None else f"{row.trainable / 1e6:.2f}"),
+        Text("–" if row.seconds is None else f"{row.seconds:.0f}"),
+        Text(percent(row.target_wer_before)),
+        Text(percent(row.target_wer_after), style="bold"),
+        Text(points(difference, unit=False), style=style),
+        Text(percent(row.target_wer_relative_reduction), style=style),
+        Text(points(general, unit=False)),
+    ]
+
+
+def _label(row: Row) -> str:
+    return f"{accent_name(row.accent)}, {row.model}, {row.strategy}, seed {row.seed}"
+
+
+def _cells(row: Row) -> list[str]:
+    """Return a row's cells for people: accent, model, strategy, seed, and what was measured."""
+    return [
+        accent_name(row.accent),
+        row.model,
+        row.strategy,
+        str(row.seed),
+        "–" if row.trainable is None else f"{row.trainable:,}",
+        "–" if row.seconds is None else f"{row.seconds:.0f} s",
+        f"{percent(row.target_wer_before)} → {percent(row.target_wer_after)}",
+        points(row.target_wer_difference),
+        percent(row.target_wer_relative_reduction),
+        f"{percent(row.general_wer_before)} → {percent(row.general_wer_after)}",
+    ]
+
+
+def write(rows: Sequence[Row], output: Path) -> None:
+    """Write benchmark.csv (fractions), benchmark.md and benchmark.png, each whole or not at all.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    names = [each.name for each in fields(Row)]
+    with (
+        replacing(output / "benchmark.csv") as partial,
+        partial.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        written = csv.DictWriter(stream, names)
+        written.writeheader()
+        written.writerows(asdict(row) for row in rows)
+    with replacing(output / "benchmark.md") as partial:
+        partial.write_text(_markdown(rows), encoding="utf-8", newline="\n")
+    with replacing(output / "benchmark.png") as partial:
+        _picture(rows).savefig(partial, format="png", dpi=150)
+
+
+def _markdown(rows: Sequence[Row]) -> str:
+    lines = [
+        "# Benchmark",
+        "",
+        "Word error rate (WER) before and after adaptation, on test speakers that were not trained "
+        "on; “general” is the accent that the model already knew.",
+        "",
+        *_markdown_table(
+            (
+                "Accent", "Model", "Strategy", "Seed", "Trained parameters", "Time",
+                "WER before → after", "Absolute difference", "Relative reduction",
+                "General WER before → after",
+            ),
+            [_cells(row) for row in rows if row.error is None],
+        ),
+    ]  # fmt: skip
+    if several := spreads(rows):
+        lines += ["", "## Over the seeds", "", "Mean (least to most).", ""]
+        lines += _markdown_table(
+            (
+                "Accent", "Model", "Strategy", "Seeds", "WER before", "WER after",
+                "Absolute difference", "Relative reduction", "General WER before",
+                "General WER after",
+            ),
+            [_spread_cells(spread) for spread in several],
+        )  # fmt: skip
+    if failed := [row for row in rows if row.error is not None]:
+        lines += ["", "## Failed", ""]
+        lines += [f"- {_label(row)}: {row.error}" for row in failed]
+    return "\n".join(lines) + "\n"
+
+
+def _spread_cells(spread: Spread) -> list[str]:
+    cells = [accent_name(spread.accent), spread.model, spread.strategy, str(spread.seeds)]
+    for name in _SPREAD_FIELDS:
+        shown = points if name == "target_wer_difference" else percent
+        if name in spread.values:
+            mean, least, most = map(shown, spread.values[name])
+            cells.append(f"{mean} ({least} to {most})")
+        else:
+            cells.append("–")
+    return cells
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    # Names to the left, numbers to the right.
+    return [line(header), line(["---"] * 3 + ["---:"] * (len(header) - 3)), *map(line, rows)]
+
+
+# --- the picture ----------------------------------------------------------------------------------
+
+
+def _picture(rows: Sequence[Row]) -> Figure:
+    """Return grouped bars: a panel for each model and strategy, two bars for each accent."""
+    groups = _groups(rows)
+    panels = _once((model, strategy) for _, model, strategy in groups)
+    accents = _once(accent for accent, _, _ in groups)
+    width = max(4.0, 1.5 + 1.1 * len(accents))
+    columns = min(2, max(1, len(panels)))
+    lines = max(1, -(-len(panels) // columns))
+    figure = Figure(figsize=(width * columns, 3.6 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    if not panels:
+        figure.text(0.5, 0.5, "no finished run", ha="center", va="center")
+        return figure
+    axes = list(figure.subplots(lines, columns, sharey=True, squeeze=False).flat)
+    for spare in axes[len(panels) :]:
+        spare.set_visible(False)
+    for axis, (model, strategy) in zip(axes, panels, strict=False):
+        axis.set_title(f"{model}, {strategy}", fontsize=10, parse_math=False)
+        _draw(axis, [groups.get((accent, model, strategy), []) for accent in accents])
+        names = [accent_name(accent).replace(" ", "\n") for accent in accents]
+        axis.set_xticks(range(len(accents)), names, parse_math=False)
+    figure.suptitle("WER on unseen speakers before and after adaptation", fontsize=11)
+    handles = [Patch(color=colour, label=name) for name, colour in _COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _draw(axis: Axes, groups: Sequence[Sequence[Row]]) -> None:
+    """Draw two bars for each group of seeds: the mean, with a line from the least to the most."""
+    several = any(len(group) > 1 for group in groups)
+    for offset, (system, colour) in zip((-0.2, 0.2), _COLOURS.items(), strict=True):
+        found = [_spread(group, f"target_wer_{system}") for group in groups]
+        shown = [(i + offset, spread) for i, spread in enumerate(found) if spread is not None]
+        means = [100 * mean for _, (mean, _, _) in shown]
+        below = [100 * (mean - least) for _, (mean, least, _) in shown]
+        above = [100 * (most - mean) for _, (mean, _, most) in shown]
+        bars = axis.bar(
+            [place for place, _ in shown],
+            means,
+            0.38,
+            color=colour,
+            yerr=(below, above) if several and shown else None,
+            capsize=3,
+        )
+        axis.bar_label(bars, [f"{mean:.1f}" for mean in means], fontsize=8, padding=2)
+    axis.set_ylabel("WER (%)")
+    axis.margins(y=0.1)
+    axis.set_ylim(bottom=0)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,457 @@
+"""The training loop on tiny random checkpoints: what moves, what never does, and when it stops."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from models.conftest import noise, write_ctc_checkpoint, write_whisper_checkpoint
+from torch import Tensor
+
+from speechtl.augment import SpecAugment
+from speechtl.errors import ConfigError
+from speechtl.models import Features, SpeechModel, load
+from speechtl.models.base import Family
+from speechtl.strategy import STRATEGIES, StrategyName, cut, strategy
+from speechtl.training import (
+    EpochRecord,
+    History,
+    TrainingBatch,
+    TrainingConfig,
+    best_precision,
+    fit,
+)
+
+CASES = [(family, name) for family, names in STRATEGIES.items() for name in names]
+every_strategy = pytest.mark.parametrize(("family", "name"), CASES)
+both_families = pytest.mark.parametrize("family", ["ctc", "whisper"])
+TEXTS = ("THE CAT", "A MAT", "SAT ON", "THE HAT")
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Family], SpeechModel]:
+    """Return a function that loads a tiny random checkpoint of a family anew."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    # Dropout would be the only thing that the seed of a fit draws, were there no masks.
+    folders = {
+        "ctc": write_ctc_checkpoint(root / "ctc", "wav2vec2-group", hidden_dropout=0.1),
+        "whisper": write_whisper_checkpoint(root / "whisper", "english"),
+    }
+    return lambda family: load(str(folders[family]))
+
+
+@dataclass
+class Fit:
+    """A fit of four utterances in batches of two, with a dev WER that the test chooses."""
+
+    model: SpeechModel
+    name: StrategyName = "head"
+    dev_wers: Sequence[float] = ()
+    seen: list[dict[str, Tensor]] = field(default_factory=list)
+    records: list[EpochRecord] = field(default_factory=list)
+    on_batch: Callable[[int, int], None] = lambda epoch, batch: None
+
+    def batches(self, epoch: int) -> Iterator[TrainingBatch]:
+        chosen = strategy(self.name, family=self.model.family, top_layers=1)
+        where = cut(chosen, self.model)
+        for number in range(2):
+            self.on_batch(epoch, number)
+            rows = range(2 * number, 2 * number + 2)
+            waveforms = [noise(0.5, seed=row) for row in rows]
+            labels = [self.model.labels(TEXTS[row], samples=8000) for row in rows]
+            yield self.model.encode(waveforms, where), labels
+
+    def dev_wer(self) -> float:
+        """Return the next chosen WER, else one that falls; note the weights that it would be of."""
+        assert not any(module.training for module in self.model.network.modules())
+        self.seen.append(weights(self.model))
+        calls = len(self.seen) - 1
+        return self.dev_wers[calls] if calls < len(self.dev_wers) else 1 / (calls + 1)
+
+    def run(self, *, precision: Any = "float32", **changes: Any) -> History:
+        training: dict[str, Any] = {"epochs": 2, "weight_decay": 0.0, "warmup": 0.0}
+        names = {"epochs", "patience", "accumulation", "warmup", "maximum_gradient_norm"}
+        training |= {key: value for key, value in changes.items() if key in names}
+        others = {key: value for key, value in changes.items() if key not in names}
+        return fit(
+            self.model,
+            strategy(self.name, family=self.model.family, top_layers=1),
+            self.batches,
+            batches_per_epoch=2,
+            dev_wer=self.dev_wer,
+            config=TrainingConfig(**training),
+            learning_rate=1e-2,
+            precision=precision,
+            on_epoch=self.records.append,
+            **others,
+        )
+
+
+def weights(model: SpeechModel) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.network.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+# --- what moves -----------------------------------------------------------------------------------
+
+
+@every_strategy
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_frozen_parts_stay_bit_identical_and_every_part_that_trains_moves(
+    family: Family, name: StrategyName, precision: str, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    model = fresh(family)
+    names = [part.name for part in model.parts()]
+    trained = strategy(name, family=family, top_layers=1).trainable(names, 0)
+    before = {part.name: [p.detach().clone() for p in part.parameters()] for part in model.parts()}
+    buffers = {key: value.clone() for key, value in model.network.named_buffers()}
+    history = Fit(model, name).run(precision=precision)
+    assert history.best_epoch == 2
+    for part in model.parts():
+        kept = [
+            torch.equal(old, new)
+            for old, new in zip(before[part.name], part.parameters(), strict=True)
+        ]
+        if part.name in trained:
+            assert not all(kept), f"{part.name} did not move"
+        else:
+            assert all(kept), f"{part.name} moved"
+    for key, value in model.network.named_buffers():
+        assert torch.equal(value, buffers[key])
+    assert {p.dtype for p in model.network.parameters()} == {torch.float32}
+
+
+@both_families
+def test_training_lowers_the_loss_on_what_it_trains_on(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    history = Fit(fresh(family), "encoder").run(epochs=12, patience=12)
+    losses = [record.loss for record in history.epochs[1:]]
+    assert None not in losses
+    assert float(losses[-1] or 0) < 0.8 * float(losses[0] or 0)
+
+
+@both_families
+def test_the_same_seed_gives_the_same_weights(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    found = []
+    for seed in (7, 7, 8):
+        model = fresh(family)
+        Fit(model, "top-layers").run(seed=seed, mask=SpecAugment())
+        found.append(weights(model))
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+
+
+def test_a_mask_is_laid_on_training_batches_alone(fresh: Callable[[Family], SpeechModel]) -> None:
+    masked: list[tuple[int, ...]] = []
+
+    class Recorded(SpecAugment):
+        def __call__(self, hidden: Tensor, lengths: Tensor, rng: np.random.Generator) -> Tensor:
+            masked.append(tuple(hidden.shape))
+            return super().__call__(hidden, lengths, rng)
+
+    Fit(fresh("ctc")).run(mask=Recorded())
+    assert len(masked) == 4  # two epochs of two batches
+
+
+def test_a_strategy_that_unfreezes_is_asked_for_its_step(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    model, asked = fresh("ctc"), []
+
+    @dataclass(frozen=True)
+    class Noted:
+        def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:
+            asked.append(step)
+            return frozenset({"head"})
+
+    run = Fit(model)
+    fit(
+        model,
+        Noted(),
+        run.batches,
+        batches_per_epoch=2,
+        dev_wer=run.dev_wer,
+        config=TrainingConfig(epochs=3),
+        learning_rate=1e-3,
+        precision="float32",
+    )
+    assert sorted(set(asked)) == [0, 2, 4]
+
+
+# --- which epoch is kept, and when it stops -------------------------------------------------------
+
+
+@both_families
+def test_the_weights_of_the_best_epoch_are_restored(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    run = Fit(fresh(family), "top-layers", dev_wers=[0.9, 0.5, 0.3, 0.4, 0.6])
+    history = run.run(epochs=4, patience=4)
+    assert (history.best_epoch, history.stopped) == (2, "finished")
+    assert [record.dev_wer for record in history.epochs] == [0.9, 0.5, 0.3, 0.4, 0.6]
+    assert same(weights(run.model), run.seen[2])
+    assert not same(weights(run.model), run.seen[4])
+
+
+def test_of_two_equal_epochs_the_first_is_kept(fresh: Callable[[Family], SpeechModel]) -> None:
+    run = Fit(fresh("ctc"), dev_wers=[0.9, 0.5, 0.5])
+    assert run.run(epochs=2).best_epoch == 1
+    assert same(weights(run.model), run.seen[1])
+
+
+def test_a_fit_that_never_helps_gives_the_base_model_back(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    run = Fit(fresh("ctc"), "encoder", dev_wers=[0.2, 0.3, 0.2])
+    history = run.run(epochs=2)
+    assert history.best_epoch == 0
+    assert not same(run.seen[2], run.seen[0])
+    assert same(weights(run.model), run.seen[0])
+
+
+def test_it_stops_early_after_as_many_epochs_without_a_better_wer_as_its_patience(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    run = Fit(fresh("ctc"), dev_wers=[0.9, 0.5, 0.6, 0.4, 0.5, 0.4, 0.6])
+    history = run.run(epochs=9, patience=3)
+    assert history.stopped == "early"
+    assert [record.epoch for record in history.epochs] == [0, 1, 2, 3, 4, 5, 6]
+    assert history.best_epoch == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_loss_that_is_no_number_stops_and_gives_the_best_weights_back(
+    value: float,
+    first: int,
+    fresh: Callable[[Family], SpeechModel],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = fresh("ctc")
+    loss, calls = model.loss, []
+
+    def broken(features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+        calls.append(len(labels))
+        return loss(features, labels) * (value if len(calls) > 2 * (first - 1) else 1.0)
+
+    monkeypatch.setattr(model, "loss", broken)
+    run = Fit(model)
+    history = run.run(epochs=5)
+    assert history.stopped == "diverged"
+    assert len(history.epochs) == 1 + first
+    assert math.isnan(history.epochs[-1].loss or 0.0)
+    assert same(weights(model), run.seen[first - 1])
+    assert all(torch.isfinite(p).all() for p in model.network.parameters())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_ctrl_c_stops_after_the_step_at_hand_and_keeps_the_best_weights(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+
+    def press(epoch: int, batch: int) -> None:
+        if (epoch, batch) == (2, 1):
+            signal.raise_signal(signal.SIGINT)
+
+    run = Fit(fresh("ctc"), dev_wers=[0.9, 0.5, 0.7], on_batch=press)
+    history = run.run(epochs=9)
+    assert history.stopped == "interrupted"
+    assert [record.step for record in history.epochs] == [0, 2, 3]
+    assert history.best_epoch == 1
+    assert same(weights(run.model), run.seen[1])
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_a_second_ctrl_c_ends_the_program(fresh: Callable[[Family], SpeechModel]) -> None:
+    def press(epoch: int, batch: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        Fit(fresh("ctc"), on_batch=press).run()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_it_trains_outside_the_main_thread_too(fresh: Callable[[Family], SpeechModel]) -> None:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        history = pool.submit(Fit(fresh("ctc")).run).result()
+    assert history.stopped == "finished"
+
+
+# --- steps, records and logs ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("accumulation", "steps"), [(1, [0, 2, 4, 6]), (2, [0, 1, 2, 3])])
+def test_a_step_is_an_optimiser_step_whatever_is_accumulated(
+    accumulation: int, steps: list[int], fresh: Callable[[Family], SpeechModel]
+) -> None:
+    history = Fit(fresh("ctc")).run(epochs=3, accumulation=accumulation)
+    assert [record.step for record in history.epochs] == steps
+
+
+def test_two_accumulated_batches_make_the_step_of_both_together(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    apart, together = fresh("ctc"), fresh("ctc")
+    run = Fit(apart)
+    run.run(epochs=1, accumulation=2)
+    features, labels = zip(*run.batches(1), strict=True)
+    joined = Features(
+        features[0].cut,
+        torch.cat([each.hidden for each in features]),
+        torch.cat([each.lengths for each in features]),
+    )
+    other = Fit(together)
+    fit(
+        together,
+        strategy("head", family="ctc"),
+        lambda epoch: [(joined, [*labels[0], *labels[1]])],
+        batches_per_epoch=1,
+        dev_wer=other.dev_wer,
+        config=TrainingConfig(epochs=1, weight_decay=0.0, warmup=0.0),
+        learning_rate=1e-2,
+        precision="float32",
+    )
+    first, second = weights(apart), weights(together)
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name], rtol=1e-3, atol=1e-5)
+
+
+def test_batches_left_over_at_the_end_of_an_epoch_still_make_a_step(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    history = Fit(fresh("ctc")).run(epochs=2, accumulation=4)
+    assert [record.step for record in history.epochs] == [0, 1, 2]
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_batches(
+    fresh: Callable[[Family], SpeechModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fresh("ctc")
+    loss, values = model.loss, []
+
+    def noted(features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+        value = loss(features, labels)
+        values.append(float(value.detach()))
+        return value
+
+    monkeypatch.setattr(model, "loss", noted)
+    history = Fit(model).run(epochs=1)
+    assert history.epochs[0].loss is None
+    assert history.epochs[1].loss == pytest.approx(sum(values) / 2)
+
+
+def test_each_epoch_is_told_when_it_is_finished(fresh: Callable[[Family], SpeechModel]) -> None:
+    run = Fit(fresh("ctc"))
+    history = run.run(epochs=3)
+    assert tuple(run.records) == history.epochs
+    assert [record.epoch for record in run.records] == [0, 1, 2, 3]
+
+
+def test_progress_is_shown_for_each_epoch(fresh: Callable[[Family], SpeechModel]) -> None:
+    told: list[tuple[str, int]] = []
+
+    def track(items: Any, description: str, *, total: int) -> Any:
+        told.append((description, total))
+        return items
+
+    Fit(fresh("ctc")).run(epochs=2, track=track)
+    assert told == [("epoch 1", 2), ("epoch 2", 2)]
+
+
+def test_the_log_holds_dev_wer_and_loss_for_tensorboard(
+    fresh: Callable[[Family], SpeechModel], tmp_path: Path
+) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    history = Fit(fresh("ctc")).run(epochs=2, log=tmp_path)
+    log = accumulator.EventAccumulator(str(tmp_path))
+    log.Reload()
+    logged = {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in ("loss", "dev_wer")}
+    for tag, values in logged.items():
+        wanted = [(r.step, pytest.approx(getattr(r, tag))) for r in history.epochs[1:]]
+        assert values[-2:] == wanted
+
+
+# --- precision and configuration ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "has", "chosen"),
+    [
+        ("cuda", {"cuda"}, "bf16"),
+        ("cuda:1", {"cuda"}, "bf16"),
+        ("cuda", {"avx512", "amx"}, "no"),
+        ("cpu", {"cuda"}, "no"),
+        ("cpu", {"avx512"}, "bf16"),
+        ("cpu", {"amx"}, "bf16"),
+        ("mps", {"cuda", "avx512", "amx"}, "no"),
+    ],
+)
+def test_auto_takes_bf16_where_the_device_has_instructions_for_it(
+    device: str, has: set[str], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: "cuda" in has)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: "avx512" in has)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: "amx" in has)
+    assert best_precision("auto", device) == chosen
+    assert best_precision("bf16", device) == "bf16"
+    assert best_precision("float32", device) == "no"
+
+
+@both_families
+def test_bf16_runs_the_suffix_in_bf16(
+    family: Family, fresh: Callable[[Family], SpeechModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fresh(family)
+    loss, enabled = model.loss, []
+
+    def noted(features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+        enabled.append(torch.is_autocast_enabled("cpu"))
+        return loss(features, labels)
+
+    monkeypatch.setattr(model, "loss", noted)
+    for precision in ("bf16", "float32"):
+        history = Fit(model).run(epochs=1, precision=precision)
+        assert math.isfinite(history.epochs[1].loss or math.nan)
+    assert enabled == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": 0}, "epochs must be above 0, got 0"),
+        ({"batch_size": -1}, "batch_size must be above 0, got -1"),
+        ({"accumulation": 0}, "accumulation must be above 0"),
+        ({"patience": 0}, "patience must be above 0"),
+        ({"maximum_gradient_norm": math.nan}, "maximum_gradient_norm must be above 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": math.inf}, "learning_rate must be above 0"),
+        ({"warmup": 1.5}, "warmup is a share from 0 to 1, got 1.5"),
+        ({"weight_decay": -0.1}, "weight_decay must not be negative"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainingConfig(**wrong)
+
+
+def test_all_faults_of_the_settings_are_told_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"epochs.*batch_size.*warmup"):
+        TrainingConfig(epochs=0, batch_size=0, warmup=-1)
