@@ -79,15 +79,24 @@ def publish(model: torch.nn.Module, processor: object, directory: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for intermediate files, about 4 GB")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--stages", default="corpus,speech,wav2vec2,whisper", help="which to run, separated by commas"
+        "--work", type=Path, required=True, help="folder for intermediate files, about 4 GB"
+    )
+    parser.add_argument(
+        "--stages",
+        default="corpus,speech,wav2vec2,whisper",
+        help="which to run, separated by commas",
     )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stages = {
-        "corpus": stage_corpus, "speech": stage_speech, "wav2vec2": stage_wav2vec2, "whisper": stage_whisper,
+        "corpus": stage_corpus,
+        "speech": stage_speech,
+        "wav2vec2": stage_wav2vec2,
+        "whisper": stage_whisper,
     }
     for name in options.stages.split(","):
         done = options.work / f"{name}.done"

@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from speechtl import __version__
-from speechtl.errors import ConfigError, SpeechtlError
+from speechtl.errors import ConfigError, OutputError, SpeechtlError
 
 if TYPE_CHECKING:
     from speechtl.config import RunConfig
@@ -243,8 +242,8 @@ def transcribe(  # noqa: D417
     _calm()
     with err.status("loading", spinner="dots"):
         from speechtl import models, progress, transcription  # noqa: PLC0415
-    writer = transcription.writer(format)
     files = transcription.audio_files(audio)
+    writer = transcription.writer(format, named=output is None and len(files) > 1)
     if output is not None:
         transcription.check_distinct(files, suffix=format)
     loaded = models.load(model, device=models.pick_device(device))
@@ -314,6 +313,8 @@ def benchmark(  # noqa: D417
         highlight=False,
         soft_wrap=True,
     )
+    if any(row.error for row in rows):
+        raise typer.Exit(1)
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -338,28 +339,24 @@ def _calm() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; print an input's error as one message.
 
-    `--debug` anywhere among the arguments shows the traceback instead.
+    `--debug` anywhere among the arguments shows the traceback too.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        result = app(arguments, standalone_mode=False)
+        app(arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
     except SpeechtlError as error:
         if "--debug" in arguments:
             traceback.print_exc()
         _complain(str(error))
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _complain("stopped by hand")
-        return 130
     except OSError as error:
         if error.errno != errno.ENOSPC or "--debug" in arguments:
             raise
         _complain("the disk is full: free some space or name another folder with --output")
-        return 5
-    return int(result or 0)
+        return OutputError.exit_code
+    return 0
 
 
 def _complain(message: str) -> None:

@@ -88,7 +88,7 @@ def encode_for_training(
     batch it falls in. The next batch is read and augmented while the caller trains on the present one.
     """
     rng = np.random.default_rng([seed, copy])
-    durations = [len(waveforms(example.utterance)) for example in examples]
+    durations = [example.utterance.duration for example in examples]
     batches = length_buckets(durations, batch_size=batch_size, rng=rng)
 
     def prepared(batch: list[int]) -> list[Waveform]:
@@ -122,6 +122,6 @@ def encode_for_decoding(
     waveforms: Waveforms,
 ) -> Iterator[tuple[list[int], Features]]:
     """Yield `(indices, features)` of every utterance once, never augmented, longest first."""
-    durations = [len(waveforms(utterance)) for utterance in utterances]
+    durations = [utterance.duration for utterance in utterances]
     for batch in length_buckets(durations, batch_size=batch_size):
         yield batch, model.encode([waveforms(utterances[index]) for index in batch], cut)

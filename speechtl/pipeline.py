@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
-from speechtl import augment, corpora, models
+from speechtl import __version__, augment, corpora, models
 from speechtl.config import RunConfig, accent_file
 from speechtl.corpus import Corpus, Utterance, split_by_speaker
 from speechtl.errors import ConfigError, DataError, OutputError
@@ -125,7 +124,7 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     directory = _claim(config)
     with clock("load_s"):
         data = prepare_data(config)
-        model = models.load(config.model, device=_device(config))
+        model = models.load(config.model, device=models.pick_device(config.device))
         chosen, name = _strategy(config, model)
         train, dropped = _examples(model, data.train)
         replay, dropped_replay = _examples(model, _replayed(data, len(train), config))
@@ -466,33 +465,12 @@ def _licences(data: Data) -> tuple[str, ...]:
 
 
 def _versions() -> dict[str, str]:
-    packages = (
-        "speechtl",
-        "torch",
-        "torchaudio",
-        "transformers",
-        "datasets",
-        "librosa",
-        "jiwer",
-        "accelerate",
-    )
-    return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in packages
+    packages = ("torch", "torchaudio", "transformers", "datasets", "librosa", "jiwer", "accelerate")
+    return {
+        "speechtl": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
     }
-
-
-def _device(config: RunConfig) -> str:
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if config.device == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if present[name])
-    if not present[config.device]:
-        here = ", ".join(name for name, is_here in present.items() if is_here)
-        raise ConfigError(f"there is no {config.device} device on this machine; it has: {here}")
-    return config.device
 
 
 def _claim(config: RunConfig) -> Path:
@@ -521,7 +499,7 @@ def _clear(directory: Path, *, overwrite: bool) -> None:
         raise OutputError(f"the run folder {directory} is a file; name another with --output")
     if not any(directory.iterdir()):
         return
-    is_run = (directory / "config.yaml").is_file() or (directory / "log").is_dir()
+    is_run = any((directory / name).exists() for name in ("config.yaml", "hypotheses", "log"))
     if not overwrite:
         raise OutputError(
             f"the run folder {directory} is already used; name another with --output, or replace it with --overwrite"

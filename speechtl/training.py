@@ -23,7 +23,7 @@ from speechtl.augment import SpecAugment
 from speechtl.errors import ConfigError
 from speechtl.models import Features, SpeechModel
 from speechtl.progress import Track, silent
-from speechtl.strategy import Strategy, freeze_all_but
+from speechtl.strategy import Strategy, cut, freeze_all_but
 
 __all__ = [
     "EpochRecord",
@@ -130,7 +130,7 @@ def fit(
     seed: int = 0,
     log: Path | None = None,
     track: Track = silent,
-    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> History:
     """Train what `strategy` names, and leave the model with the weights of the epoch that was best on dev.
 
@@ -160,9 +160,10 @@ def fit(
         model, strategy, config, learning_rate, batches_per_epoch, precision, mask, rng
     )
     session.evaluation_mode()
-    best = _Best(model, dev_wer())
+    best = _Best(session.suffix_parameters, dev_wer())
     records = [EpochRecord(0, 0, None, best.wer)]
-    on_epoch(records[0])
+    tell = on_epoch or (lambda _: None)
+    tell(records[0])
     stopped: Stopped = "finished"
     writer = SummaryWriter(str(log)) if log else None
     with _interruptible() as interrupted:
@@ -173,9 +174,9 @@ def fit(
             session.evaluation_mode()
             record = EpochRecord(epoch, session.step, loss, dev_wer())
             records.append(record)
-            on_epoch(record)
+            tell(record)
             _log(writer, record)
-            best.offer(session.training_parameters, record)
+            best.offer(record)
             if interrupted.is_set():
                 stopped = "interrupted"
             elif loss is None or not math.isfinite(loss):
@@ -210,7 +211,7 @@ class _Session:
         self._batches_per_epoch = batches_per_epoch
         self._names = [part.name for part in model.parts()]
         device = model.network.device
-        # Accelerate keeps one state per process and refuses a second precision; each fit chooses its own.
+        # Accelerate keeps one state per process and refuses a second precision; each fit has its own.
         AcceleratorState._reset_state(reset_partial_state=True)
         self._accelerator = Accelerator(
             cpu=device.type == "cpu",
@@ -218,7 +219,7 @@ class _Session:
             gradient_accumulation_steps=config.accumulation,
         )
         self._enter_step()
-        steps = config.epochs * math.ceil(batches_per_epoch / config.accumulation)
+        self.steps = config.epochs * math.ceil(batches_per_epoch / config.accumulation)
         optimiser = torch.optim.AdamW(
             _parameter_groups(self.training_parameters, config.weight_decay),
             lr=learning_rate,
@@ -227,8 +228,8 @@ class _Session:
         scheduler = get_scheduler(
             "cosine",
             optimiser,
-            num_warmup_steps=round(config.warmup * steps),
-            num_training_steps=steps,
+            num_warmup_steps=round(config.warmup * self.steps),
+            num_training_steps=self.steps,
         )
         self._optimiser, self._scheduler = self._accelerator.prepare(optimiser, scheduler)
 
@@ -237,7 +238,16 @@ class _Session:
         """All parameters that train."""
         return [p for part in self._training for p in part.parameters()]
 
+    @property
+    def suffix_parameters(self) -> list[nn.Parameter]:
+        """All parameters from the cut upwards: whatever ever trains is among them."""
+        parts = self.model.parts()
+        lowest = cut(self.strategy, self.model, steps=self.steps)
+        above = parts[self._names.index(lowest) :]
+        return [p for part in above for p in part.parameters()]
+
     def evaluation_mode(self) -> None:
+        """Switch dropout off everywhere."""
         self.model.network.eval()
 
     def train_epoch(
@@ -290,33 +300,31 @@ class _Session:
 class _Best:
     """The weights of the best epoch so far; epoch 0, the base model's own, is the first of them."""
 
-    def __init__(self, model: SpeechModel, wer: float) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], wer: float) -> None:
         self.wer, self.epoch = wer, 0
-        self._parameters = [p for part in model.parts() for p in part.parameters()]
-        self._kept: list[Tensor] | None = None
-        self._trained: list[nn.Parameter] = []
-        self._base = {id(p): p.detach().clone() for p in self._parameters if p.requires_grad}
+        self._parameters = parameters
+        self._kept = self._copied()
 
-    def offer(self, trained: Sequence[nn.Parameter], record: EpochRecord) -> None:
-        self._trained = list(trained)
+    def _copied(self) -> list[Tensor]:
+        return [parameter.detach().clone() for parameter in self._parameters]
+
+    def offer(self, record: EpochRecord) -> None:
+        """Keep the present weights if the epoch was better on dev than all before it."""
         if record.dev_wer < self.wer:
             self.wer, self.epoch = record.dev_wer, record.epoch
-            self._kept = [p.detach().clone() for p in trained]
+            self._kept = self._copied()
 
+    @torch.no_grad()
     def restore(self) -> None:
-        with torch.no_grad():
-            if self._kept is None:
-                for parameter in self._trained:
-                    parameter.copy_(self._base[id(parameter)])
-                return
-            for parameter, kept in zip(self._trained, self._kept, strict=True):
-                parameter.copy_(kept)
+        """Put the kept weights back into the model."""
+        for parameter, kept in zip(self._parameters, self._kept, strict=True):
+            parameter.copy_(kept)
 
 
 def _parameter_groups(
     parameters: Sequence[nn.Parameter], weight_decay: float
 ) -> list[dict[str, object]]:
-    # Biases and the scales of normalisation are left out of the decay (Loshchilov & Hutter's own practice).
+    # Biases and the scales of normalisation do not overfit by being large; decay would only bias them.
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

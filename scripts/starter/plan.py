@@ -49,7 +49,9 @@ def corpus_plan(seed: int) -> list[Planned]:
                 seen.add(text)
                 name = f"{accent}-{split}-{index:03d}"
                 draw = (seed, _CORPUS, len(planned))
-                planned.append(Planned(name, accent, split, speakers[index % len(speakers)], text, draw))
+                planned.append(
+                    Planned(name, accent, split, speakers[index % len(speakers)], text, draw)
+                )
     return planned
 
 

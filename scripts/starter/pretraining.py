@@ -99,7 +99,9 @@ def _gabor_bank(filters: int, width: int) -> Tensor:
     phase = 2 * np.pi * centre_hz[:, None] * time_s
     # The gain rises with frequency, against the fall of speech's own spectrum.
     gain = (centre_hz[:, None] / 1000 + 0.3) * np.hanning(width) / math.sqrt(width)
-    bank = np.concatenate([np.cos(phase), np.sin(phase), -np.cos(phase), -np.sin(phase)]) * np.tile(gain, (4, 1))
+    bank = np.concatenate([np.cos(phase), np.sin(phase), -np.cos(phase), -np.sin(phase)]) * np.tile(
+        gain, (4, 1)
+    )
     return torch.tensor(bank[:, None], dtype=torch.float32)
 
 
@@ -109,24 +111,53 @@ def new_wav2vec2(directory: Path) -> tuple[Wav2Vec2ForCTC, Wav2Vec2Processor]:
     vocabulary = {token: i for i, token in enumerate(["<pad>", "<unk>", *CHARACTERS])}
     (directory / "vocab.json").write_text(json.dumps(vocabulary))
     tokenizer = Wav2Vec2CTCTokenizer(
-        str(directory / "vocab.json"), pad_token="<pad>", unk_token="<unk>", bos_token=None, eos_token=None,
+        str(directory / "vocab.json"),
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token=None,
+        eos_token=None,
         word_delimiter_token="|",
     )
     extractor = Wav2Vec2FeatureExtractor(
-        feature_size=1, sampling_rate=SAMPLE_RATE, padding_value=0.0, do_normalize=True, return_attention_mask=True
+        feature_size=1,
+        sampling_rate=SAMPLE_RATE,
+        padding_value=0.0,
+        do_normalize=True,
+        return_attention_mask=True,
     )
     filters, width = 80, 400
     config = Wav2Vec2Config(
-        vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=None,
-        hidden_size=256, num_hidden_layers=6, num_attention_heads=4, intermediate_size=1024,
-        conv_dim=(4 * filters, 256), conv_kernel=(width, 3), conv_stride=(160, 3), num_feat_extract_layers=2,
-        conv_bias=True, feat_extract_norm="layer", do_stable_layer_norm=True,
-        num_conv_pos_embeddings=31, num_conv_pos_embedding_groups=16,
-        hidden_dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, feat_proj_dropout=0.0,
-        final_dropout=0.0, layerdrop=0.0,
-        mask_time_prob=0.06, mask_time_length=6, mask_time_min_masks=1,
-        mask_feature_prob=0.04, mask_feature_length=16, mask_feature_min_masks=1,
-        ctc_loss_reduction="mean", ctc_zero_infinity=True,
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=None,
+        hidden_size=256,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        intermediate_size=1024,
+        conv_dim=(4 * filters, 256),
+        conv_kernel=(width, 3),
+        conv_stride=(160, 3),
+        num_feat_extract_layers=2,
+        conv_bias=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=31,
+        num_conv_pos_embedding_groups=16,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        feat_proj_dropout=0.0,
+        final_dropout=0.0,
+        layerdrop=0.0,
+        mask_time_prob=0.06,
+        mask_time_length=6,
+        mask_time_min_masks=1,
+        mask_feature_prob=0.04,
+        mask_feature_length=16,
+        mask_feature_min_masks=1,
+        ctc_loss_reduction="mean",
+        ctc_zero_infinity=True,
     )
     model = Wav2Vec2ForCTC._from_config(config, attn_implementation="eager")
     first, second = model.wav2vec2.feature_extractor.conv_layers
@@ -147,7 +178,9 @@ def _learning_rate(step: int, steps: int, peak: float) -> float:
     warmup = min(800, steps // 10)
     if step < warmup:
         return peak * (step + 1) / warmup
-    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
+    return peak * (
+        0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    )
 
 
 def _epochs(data: Recordings, seconds: float, steps: int, seed: int) -> Iterator[Batch]:
@@ -193,12 +226,22 @@ class PhonemeLoss(nn.Module):
 def _ctc(logits: Tensor, lengths: Tensor, targets: Sequence[Tensor], *, blank: int) -> Tensor:
     scores = logits.float().log_softmax(-1).transpose(0, 1)
     sizes = torch.tensor([len(target) for target in targets])
-    return functional.ctc_loss(scores, torch.cat(list(targets)), lengths, sizes, blank=blank, zero_infinity=True)
+    return functional.ctc_loss(
+        scores, torch.cat(list(targets)), lengths, sizes, blank=blank, zero_infinity=True
+    )
 
 
 def train_ctc(
-    model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, data: Recordings, phonemes: Sequence[Sequence[str]], *,
-    steps: int, batch_s: float = 64.0, peak: float = 1.5e-3, phoneme_layer: int = 3, seed: int = 0,
+    model: Wav2Vec2ForCTC,
+    processor: Wav2Vec2Processor,
+    data: Recordings,
+    phonemes: Sequence[Sequence[str]],
+    *,
+    steps: int,
+    batch_s: float = 64.0,
+    peak: float = 1.5e-3,
+    phoneme_layer: int = 3,
+    seed: int = 0,
     on_checkpoint: Callable[[], None] | None = None,
 ) -> None:
     """Train all parameters for `steps` optimiser steps of at most `batch_s` seconds of audio, bf16 autocast."""
@@ -209,7 +252,9 @@ def train_ctc(
     optimiser, progress = _optimiser(model, auxiliary), _Progress(steps)
     model.train()
     for step, batch in enumerate(_epochs(data, batch_s, steps, seed)):
-        np.random.seed([seed, step])  # transformers draws its SpecAugment from numpy's global generator
+        np.random.seed(
+            [seed, step]
+        )  # transformers draws its SpecAugment from numpy's global generator
         padded, mask = _inputs(data, batch)
         _set_rate(optimiser, _learning_rate(step, steps, peak))
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -244,19 +289,32 @@ class _Progress:
     """Logs running means of the losses."""
 
     def __init__(self, steps: int) -> None:
-        self.steps, self.step, self.means, self.started = steps, 0, dict[str, float](), time.monotonic()
+        self.steps, self.step, self.means, self.started = (
+            steps,
+            0,
+            dict[str, float](),
+            time.monotonic(),
+        )
 
     def __call__(self, **losses: float) -> None:
         for name, value in losses.items():
             self.means[name] = self.means.get(name, value) * 0.98 + value * 0.02
         if self.step % 100 == 0:
             shown = ", ".join(f"{name} {value:.3f}" for name, value in self.means.items())
-            log.info("step %d/%d: %s; %.0f s", self.step, self.steps, shown, time.monotonic() - self.started)
+            log.info(
+                "step %d/%d: %s; %.0f s",
+                self.step,
+                self.steps,
+                shown,
+                time.monotonic() - self.started,
+            )
         self.step += 1
 
 
 @torch.inference_mode()
-def greedy_ctc(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, waveform: npt.NDArray[np.float32]) -> str:
+def greedy_ctc(
+    model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, waveform: npt.NDArray[np.float32]
+) -> str:
     """Return the best path's text of one waveform."""
     inputs = processor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
     return str(processor.batch_decode(model(**inputs).logits.argmax(-1))[0])

@@ -42,11 +42,21 @@ def write_corpus(plan: Iterable[Planned], directory: Path) -> float:
     for planned, waveform in _recordings(plan):
         path = Path("audio") / f"{planned.id}.ogg"
         soundfile.write(
-            directory / path, waveform, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=OPUS_COMPRESSION
+            directory / path,
+            waveform,
+            SAMPLE_RATE,
+            format="OGG",
+            subtype="OPUS",
+            compression_level=OPUS_COMPRESSION,
         )
         row = {
-            "id": planned.id, "audio": path.as_posix(), "text": planned.text, "speaker": planned.voice.id,
-            "accent": planned.accent, "split": planned.split, "licence": LICENCE,
+            "id": planned.id,
+            "audio": path.as_posix(),
+            "text": planned.text,
+            "speaker": planned.voice.id,
+            "accent": planned.accent,
+            "split": planned.split,
+            "licence": LICENCE,
         }
         rows.append(json.dumps(row) + "\n")
         samples += len(waveform)
@@ -61,7 +71,12 @@ def write_flat(plan: Iterable[Planned], stem: Path) -> float:
     with stem.with_suffix(".pcm").open("wb") as pcm, stem.with_suffix(".jsonl").open("w") as index:
         for planned, waveform in _recordings(plan):
             pcm.write((waveform * 32767).astype("<i2").tobytes())
-            row = {"text": planned.text, "speaker": planned.voice.id, "start": start, "n": len(waveform)}
+            row = {
+                "text": planned.text,
+                "speaker": planned.voice.id,
+                "start": start,
+                "n": len(waveform),
+            }
             index.write(json.dumps(row) + "\n")
             start += len(waveform)
     return start / SAMPLE_RATE / 3600

@@ -24,15 +24,26 @@ Waveform = npt.NDArray[np.float32]
 
 def _espeak(name: str, text: str, rng: np.random.Generator) -> tuple[Waveform, int]:
     command = ["espeak-ng", "-v", name, "--stdout"]
-    command += ["-s", str(rng.integers(135, 196)), "-p", str(rng.integers(35, 66)), "-g", str(rng.integers(0, 4))]
+    command += [
+        "-s",
+        str(rng.integers(135, 196)),
+        "-p",
+        str(rng.integers(35, 66)),
+        "-g",
+        str(rng.integers(0, 4)),
+    ]
     wav = subprocess.run([*command, "--", text], capture_output=True, check=True).stdout
     # espeak-ng streams, so the length in its header is a placeholder: take all that follows the 44 bytes.
-    return np.frombuffer(wav[44 : len(wav) - len(wav) % 2], dtype="<i2").astype(np.float32) / 32768, 22_050
+    return np.frombuffer(wav[44 : len(wav) - len(wav) % 2], dtype="<i2").astype(
+        np.float32
+    ) / 32768, 22_050
 
 
 def _flite(name: str, text: str, rng: np.random.Generator) -> tuple[Waveform, int]:
     command = ["flite", "-voice", name, "--setf", f"duration_stretch={rng.uniform(0.85, 1.2):.2f}"]
-    wav = subprocess.run([*command, "-t", text, "-o", "/dev/stdout"], capture_output=True, check=True).stdout
+    wav = subprocess.run(
+        [*command, "-t", text, "-o", "/dev/stdout"], capture_output=True, check=True
+    ).stdout
     waveform, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
     return waveform, rate
 
@@ -59,7 +70,9 @@ def _room(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     tail *= rng.uniform(0.1, 0.45) / np.sqrt(np.sum(tail**2))
     impulse = np.concatenate([[1.0], np.zeros(int(rng.uniform(0.002, 0.012) * SAMPLE_RATE)), tail])
     size = len(waveform) + len(impulse) - 1
-    return np.fft.irfft(np.fft.rfft(waveform, size) * np.fft.rfft(impulse, size), size).astype(np.float32)
+    return np.fft.irfft(np.fft.rfft(waveform, size) * np.fft.rfft(impulse, size), size).astype(
+        np.float32
+    )
 
 
 def recording(voice: Voice, text: str, rng: np.random.Generator) -> Waveform:
@@ -87,7 +100,9 @@ def recording(voice: Voice, text: str, rng: np.random.Generator) -> Waveform:
 def phonemes(texts: Sequence[str], language: str) -> list[list[str]]:
     """Return espeak-ng's phonemes of each text in an accent of English, without stress or length of pauses."""
     command = ["espeak-ng", "-q", "-x", "--sep=_", "-v", language]
-    spoken = subprocess.run(command, input="\n".join(texts) + "\n", capture_output=True, text=True, check=True).stdout
+    spoken = subprocess.run(
+        command, input="\n".join(texts) + "\n", capture_output=True, text=True, check=True
+    ).stdout
     lines = [line for line in spoken.splitlines() if line.strip()]
     if len(lines) != len(texts):
         raise RuntimeError(f"espeak-ng gave {len(lines)} lines for {len(texts)} sentences")

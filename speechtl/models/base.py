@@ -82,12 +82,15 @@ class SpeechModel(Protocol):
         name: What the user called it: a starter name, a folder, or a hub id.
         revision: The hub commit, or a digest of the weights for a local folder.
         network: The transformers model that holds the parameters.
+        longest_s: The longest recording that it reads at once (s): Whisper's window; for CTC, whose
+            attention has no bound, what keeps memory in bounds.
     """
 
     family: Family
     name: str
     revision: str
     network: PreTrainedModel
+    longest_s: float
 
     def parts(self) -> tuple[Part, ...]:
         """Return the parts in depth order; the first is the feature encoder, the last is `head`."""

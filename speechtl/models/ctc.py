@@ -27,6 +27,10 @@ from speechtl.models.base import Family, Features, Part, depth, evaluating, quie
 __all__ = ["CtcModel"]
 
 
+LONGEST_S = 30.0
+"""Longer recordings are cut (s): attention's memory grows with the square of the length."""
+
+
 class CtcModel:
     """A CTC recogniser; see `speechtl.models.base.SpeechModel`.
 
@@ -63,6 +67,7 @@ class CtcModel:
         self.tokenizer = tokenizer
         self.name = name
         self.revision = revision
+        self.longest_s = LONGEST_S
         self._backbone: Any = network.base_model
         self._config: Any = network.config
         self._stable = bool(getattr(self._config, "do_stable_layer_norm", False))

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from speechtl.audio import SAMPLE_RATE
-from speechtl.errors import ModelError
+from speechtl.errors import ConfigError, ModelError
 from speechtl.models.base import SpeechModel, quiet
 from speechtl.models.ctc import CtcModel
 from speechtl.models.whisper import WhisperModel
@@ -229,3 +229,24 @@ def _readable(name: str) -> Iterator[None]:
     except kinds as error:
         reason = shorten(str(error), width=300) or type(error).__name__
         raise ModelError(f"{name} cannot be loaded: {reason}. {_OTHER_WAYS}") from error
+
+
+def pick_device(name: str) -> str:
+    """Return `cpu`, `cuda` or `mps`; `auto` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        ConfigError: There is no such device on this machine.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    here = [device for device, is_here in present.items() if is_here]
+    if name == "auto":
+        return here[0]
+    if name not in here:
+        raise ConfigError(
+            f"there is no device '{name}' here; choose one of: auto, {', '.join(here)}"
+        )
+    return name

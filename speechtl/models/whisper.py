@@ -65,6 +65,7 @@ class WhisperModel:
         self.tokenizer = tokenizer
         self.name = name
         self.revision = revision
+        self.longest_s = feature_extractor.n_samples / SAMPLE_RATE
         self._config: Any = network.config
         body: Any = network.base_model
         self._encoder, self._decoder = body.encoder, body.decoder
