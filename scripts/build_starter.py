@@ -1,8 +1,11 @@
-"""Make the starter again from nothing: corpus, base models. Needs espeak-ng and flite (Debian packages).
+"""Make the starter again from nothing: the corpus and the base models.
 
-    python scripts/build_starter.py --work /somewhere/with/4GB
+    python scripts/build_starter.py --work FOLDER
 
-Stages whose result is in the work folder are not run again. Two cores take about three hours for all of it.
+Needs espeak-ng and flite (Debian packages), and about 4 GB in FOLDER.
+
+Stages whose result is in the work folder are not run again. Two cores take about three hours for
+all of it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from transformers import Wav2Vec2ForCTC
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -41,7 +45,7 @@ def spoken_phonemes(data: Recordings) -> list[list[str]]:
     return [by_language["en-gb-x-rp" if gb else "en-us"][i] for i, gb in enumerate(british)]
 
 
-def stage_corpus(work: Path) -> None:
+def stage_corpus(_: Path) -> None:
     shutil.rmtree(STARTER / "corpus", ignore_errors=True)
     minutes = write_corpus(corpus_plan(SEED), STARTER / "corpus")
     log.info("the corpus has %.1f minutes", minutes)
@@ -65,7 +69,9 @@ def stage_wav2vec2(work: Path) -> None:
 def stage_whisper(work: Path) -> None:
     torch.manual_seed(SEED)
     data = Recordings(work / "base")
-    model, processor = new_whisper([row["text"] for row in data.rows], work / "whisper")
+    encoder = Wav2Vec2ForCTC.from_pretrained(STARTER / "wav2vec2", dtype=torch.float32)
+    sentences = [row["text"] for row in data.rows]
+    model, processor = new_whisper(sentences, work / "whisper", encoder=encoder)
     spoken = json.loads((work / "phonemes.json").read_text())
     train_whisper(model, processor, data, spoken, steps=WHISPER_STEPS)
     publish(model, processor, STARTER / "whisper")

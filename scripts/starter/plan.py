@@ -1,4 +1,4 @@
-"""Who says what: the sentences and voices of every split, drawn before a sample of audio is made."""
+"""Who says what: the sentences and voices of every split, drawn before any audio is made."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def corpus_plan(seed: int) -> list[Planned]:
 
 
 def pretraining_plan(seed: int) -> Iterator[Planned]:
-    """Yield utterances for the base models without end: none of the corpus's sentences is among them."""
+    """Yield utterances for the base models without end, none with a sentence of the corpus."""
     reserved = {planned.text for planned in corpus_plan(seed)}
     for index in count():
         rng = np.random.default_rng([seed, _PRETRAINING, index])

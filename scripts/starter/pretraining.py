@@ -1,9 +1,10 @@
-"""The two base models of the starter, trained from random weights on synthetic general English.
+"""The two base models of the starter, trained on synthetic general English.
 
-Both are small so that a laptop trains them: the wav2vec2 reads the waveform with one wide strided convolution,
-whose filters start as a mel-spaced Gabor bank (Zeghidour et al. 2018, "Learning filterbanks from raw speech"),
-and the Whisper learns its alignment with an auxiliary CTC loss on the encoder (Watanabe et al. 2017, "Hybrid
-CTC/attention"), whose head is thrown away afterwards.
+Both are small so that a laptop trains them. The wav2vec2 starts from random weights; it reads the
+waveform with one wide strided convolution whose filters are a mel-spaced Gabor bank (Zeghidour et
+al. 2018, "Learning filterbanks from raw speech"). The Whisper's encoder starts from the wav2vec2's
+lower layers, which know the sounds by then, and learns its alignment beside an auxiliary CTC loss
+(Watanabe et al. 2017, "Hybrid CTC/attention architecture"), whose head is thrown away afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +23,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
+    GenerationConfig,
     Wav2Vec2Config,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
     Wav2Vec2Processor,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperProcessor,
+    WhisperTokenizer,
 )
 
-__all__ = ["Recordings", "new_wav2vec2", "train_ctc"]
+from .tokenizer import new_tokenizer
+
+__all__ = ["Recordings", "new_wav2vec2", "new_whisper", "train_ctc", "train_whisper"]
 
 SAMPLE_RATE = 16_000
 CHARACTERS = "|abcdefghijklmnopqrstuvwxyz'"
@@ -40,7 +49,7 @@ _LENGTH_STEP = 3840
 
 
 class Batch(NamedTuple):
-    """Rows of a `Recordings`, the factor by which each is stretched, and the samples that all are padded to."""
+    """Rows of a `Recordings`, how much each is stretched, and the samples they are padded to."""
 
     rows: npt.NDArray[np.int64]
     stretch: npt.NDArray[np.float64]
@@ -57,14 +66,16 @@ class Recordings:
         self.lengths = np.array([row["n"] for row in rows])
 
     def waveform(self, index: int) -> npt.NDArray[np.float32]:
+        """Return one row's samples, `(samples,)`, 16 kHz."""
         row = self.rows[index]
         return self.pcm[row["start"] : row["start"] + row["n"]].astype(np.float32) / 32768
 
     def batches(self, seconds: float, rng: np.random.Generator) -> list[Batch]:
-        """Return one epoch's batches, shuffled: few different shapes, `seconds` of padded audio each.
+        """Return one epoch's batches, shuffled: few shapes, `seconds` of padded audio each.
 
-        Every utterance is to be played at 0.87 to 1.15 times its length. A CPU prepares its kernels once per
-        shape, so lengths are rounded up to 0.24 s and a length's last, incomplete batch is left to the next epoch.
+        Every utterance is to be played at 0.87 to 1.15 times its length. A CPU prepares its kernels
+        once per shape, so lengths are rounded up to 0.24 s and a length's last, incomplete batch is
+        left to the next epoch.
         """
         stretch = rng.uniform(0.87, 1.15, len(self.lengths))
         sizes = np.ceil(self.lengths * stretch / _LENGTH_STEP).astype(int) * _LENGTH_STEP
@@ -80,7 +91,7 @@ class Recordings:
 
 
 def _inputs(data: Recordings, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return stretched waveforms (pitch moves along) of zero mean and unit variance, padded, and their mask."""
+    """Return stretched, padded waveforms of zero mean and unit variance, and their mask."""
     padded = torch.zeros(len(batch.rows), batch.samples)
     mask = torch.zeros(padded.shape, dtype=torch.long)
     for i, (row, factor) in enumerate(zip(batch.rows, batch.stretch, strict=True)):
@@ -92,7 +103,7 @@ def _inputs(data: Recordings, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _gabor_bank(filters: int, width: int) -> Tensor:
-    """Return cosine and sine filters of both signs at mel-spaced centres, shape `(4 * filters, 1, width)`."""
+    """Return cosines and sines of both signs, mel-spaced, shape `(4 * filters, 1, width)`."""
     mel = np.linspace(2595 * math.log10(1 + 60 / 700), 2595 * math.log10(1 + 7600 / 700), filters)
     centre_hz = 700 * (10 ** (mel / 2595) - 1)
     time_s = (np.arange(width) - width / 2) / SAMPLE_RATE
@@ -106,17 +117,17 @@ def _gabor_bank(filters: int, width: int) -> Tensor:
 
 
 def new_wav2vec2(directory: Path) -> tuple[Wav2Vec2ForCTC, Wav2Vec2Processor]:
-    """Return a small untrained `Wav2Vec2ForCTC` (a frame every 30 ms) and its processor, saved in `directory`."""
+    """Return a small untrained `Wav2Vec2ForCTC` (a frame every 30 ms) and its processor."""
     directory.mkdir(parents=True, exist_ok=True)
     vocabulary = {token: i for i, token in enumerate(["<pad>", "<unk>", *CHARACTERS])}
     (directory / "vocab.json").write_text(json.dumps(vocabulary))
     tokenizer = Wav2Vec2CTCTokenizer(
         str(directory / "vocab.json"),
-        pad_token="<pad>",
-        unk_token="<unk>",
+        pad_token="<pad>",  # noqa: S106
+        unk_token="<unk>",  # noqa: S106
         bos_token=None,
         eos_token=None,
-        word_delimiter_token="|",
+        word_delimiter_token="|",  # noqa: S106
     )
     extractor = Wav2Vec2FeatureExtractor(
         feature_size=1,
@@ -166,7 +177,8 @@ def new_wav2vec2(directory: Path) -> tuple[Wav2Vec2ForCTC, Wav2Vec2Processor]:
         first.conv.bias.zero_()
         first.conv.requires_grad_(False)
         first.layer_norm.weight.fill_(2.0)
-        # Every second filter sums the four phases of one band: the band's magnitude, whatever its phase.
+        # Every second filter sums the four phases of one band: the band's magnitude, whatever its
+        # phase.
         weight = torch.randn_like(second.conv.weight) * 0.02
         for band in range(filters):
             weight[3 * band, band::filters, 1] += 0.5
@@ -204,9 +216,10 @@ def _optimiser(*modules: nn.Module) -> torch.optim.AdamW:
 
 
 class PhonemeLoss(nn.Module):
-    """CTC over phonemes on a lower layer's output, which teaches sounds before spelling; thrown away afterwards.
+    """CTC over phonemes on a lower layer's output: it teaches sounds before spelling.
 
-    Lower layers with the finer-grained unit: Sanabria & Metze 2018, "Hierarchical multitask learning with CTC".
+    Lower layers with the finer-grained unit: Sanabria & Metze 2018, "Hierarchical multitask
+    learning with CTC".
     """
 
     def __init__(self, transcripts: Sequence[Sequence[str]], channels: int) -> None:
@@ -244,7 +257,7 @@ def train_ctc(
     seed: int = 0,
     on_checkpoint: Callable[[], None] | None = None,
 ) -> None:
-    """Train all parameters for `steps` optimiser steps of at most `batch_s` seconds of audio, bf16 autocast."""
+    """Train for `steps` optimiser steps of at most `batch_s` seconds of audio, bf16 autocast."""
     torch.manual_seed(seed)
     encode = processor.tokenizer.get_vocab()
     labels = [torch.tensor([encode[c] for c in row["text"].replace(" ", "|")]) for row in data.rows]
@@ -309,6 +322,205 @@ class _Progress:
                 time.monotonic() - self.started,
             )
         self.step += 1
+
+
+def new_whisper(
+    sentences: Sequence[str], directory: Path, *, encoder: Wav2Vec2ForCTC, window_s: int = 6
+) -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
+    """Return a small `WhisperForConditionalGeneration` and its processor.
+
+    Its window is `window_s` seconds, a spectral frame every 15 ms and an encoder frame every 30 ms.
+    The encoder's layers are the first four of `encoder`: both kinds normalise before attention, and
+    a bias on the keys, which Whisper lacks, changes no attention weight.
+    """
+    tokenizer = new_tokenizer(sentences, directory, window_s=window_s)
+    # The tokenizer in memory knows fewer of its special tokens than the saved one.
+    tokenizer = WhisperTokenizer.from_pretrained(directory)
+    extractor = WhisperFeatureExtractor(
+        feature_size=80, hop_length=240, chunk_length=window_s, n_fft=400
+    )
+    start, end = tokenizer.convert_tokens_to_ids(["<|startoftranscript|>", "<|endoftext|>"])
+    config = WhisperConfig(
+        vocab_size=len(tokenizer),
+        num_mel_bins=80,
+        d_model=256,
+        encoder_layers=4,
+        encoder_attention_heads=4,
+        encoder_ffn_dim=1024,
+        decoder_layers=2,
+        decoder_attention_heads=4,
+        decoder_ffn_dim=1024,
+        max_source_positions=extractor.nb_max_frames // 2,
+        max_target_positions=96,
+        decoder_start_token_id=start,
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=end,
+        dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        use_cache=True,
+    )
+    model = WhisperForConditionalGeneration._from_config(config, attn_implementation="eager")
+    model.generation_config = _generation(tokenizer, config)
+    for theirs, ours in zip(
+        encoder.wav2vec2.encoder.layers, model.model.encoder.layers, strict=False
+    ):
+        _copy_layer(theirs, ours)
+    return model, WhisperProcessor(feature_extractor=extractor, tokenizer=tokenizer)
+
+
+def _generation(tokenizer: WhisperTokenizer, config: WhisperConfig) -> GenerationConfig:
+    ids = {
+        token: tokenizer.convert_tokens_to_ids(token)
+        for token in (
+            "<|en|>",
+            "<|transcribe|>",
+            "<|translate|>",
+            "<|notimestamps|>",
+            "<|startofprev|>",
+        )
+    }
+    return GenerationConfig(
+        is_multilingual=True,
+        language="en",
+        task="transcribe",
+        return_timestamps=False,
+        lang_to_id={"<|en|>": ids["<|en|>"]},
+        task_to_id={"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]},
+        no_timestamps_token_id=ids["<|notimestamps|>"],
+        prev_sot_token_id=ids["<|startofprev|>"],
+        decoder_start_token_id=config.decoder_start_token_id,
+        bos_token_id=config.bos_token_id,
+        eos_token_id=config.eos_token_id,
+        pad_token_id=config.pad_token_id,
+        num_beams=1,
+        max_length=config.max_target_positions,
+        max_initial_timestamp_index=50,
+    )
+
+
+def _copy_layer(theirs: Any, ours: Any) -> None:
+    pairs = [
+        (theirs.attention.q_proj, ours.self_attn.q_proj),
+        (theirs.attention.v_proj, ours.self_attn.v_proj),
+        (theirs.attention.out_proj, ours.self_attn.out_proj),
+        (theirs.layer_norm, ours.self_attn_layer_norm),
+        (theirs.feed_forward.intermediate_dense, ours.fc1),
+        (theirs.feed_forward.output_dense, ours.fc2),
+        (theirs.final_layer_norm, ours.final_layer_norm),
+    ]
+    for source, target in pairs:
+        target.load_state_dict(source.state_dict())
+    ours.self_attn.k_proj.load_state_dict({"weight": theirs.attention.k_proj.weight})
+
+
+def train_whisper(
+    model: WhisperForConditionalGeneration,
+    processor: WhisperProcessor,
+    data: Recordings,
+    phonemes: Sequence[Sequence[str]],
+    *,
+    steps: int,
+    batch_s: float = 72.0,
+    peak: float = 1e-3,
+    frozen_steps: int = 400,
+    seed: int = 0,
+    on_checkpoint: Callable[[], None] | None = None,
+) -> None:
+    """Train for `steps` optimiser steps of at most `batch_s` seconds of audio, bf16 autocast.
+
+    The layers that came from the wav2vec2 rest for `frozen_steps`, until the new convolutions below
+    them speak their language. To save time, batches are padded to the whole window only now and
+    then, and always in the last fifth of the steps.
+    """
+    torch.manual_seed(seed)
+    network = model.model
+    prefix = processor.tokenizer.convert_tokens_to_ids(
+        ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
+    )
+    end = model.config.eos_token_id
+    targets = [
+        torch.tensor(
+            [
+                *prefix,
+                *processor.tokenizer(" " + row["text"], add_special_tokens=False).input_ids,
+                end,
+            ]
+        )
+        for row in data.rows
+    ]
+    auxiliary = PhonemeLoss(phonemes, model.config.d_model)
+    optimiser, progress = _optimiser(model, auxiliary), _Progress(steps)
+    model.train()
+    for step, batch in enumerate(_epochs(data, batch_s, steps, seed)):
+        rng = np.random.default_rng([seed, 4, step])
+        for layer in network.encoder.layers:
+            layer.requires_grad_(step >= frozen_steps)
+        whole = step > 0.8 * steps or rng.random() < 0.1
+        mel, lengths = _spectra(processor.feature_extractor, data, batch, rng, whole=whole)
+        tokens = nn.utils.rnn.pad_sequence(
+            [targets[row] for row in batch.rows], batch_first=True, padding_value=end
+        )
+        sizes = torch.tensor([len(targets[row]) for row in batch.rows])
+        counted = torch.arange(tokens.shape[1] - 1) < (sizes - 1)[:, None]
+        _set_rate(optimiser, _learning_rate(step, steps, peak))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hidden = _encoded(network.encoder, mel)
+            spoken = network.decoder(
+                input_ids=tokens[:, :-1], encoder_hidden_states=hidden
+            ).last_hidden_state
+            logits = model.proj_out(spoken[counted])
+            sounds = auxiliary(hidden, lengths, batch.rows)
+        words = functional.cross_entropy(logits.float(), tokens[:, 1:][counted])
+        _update(optimiser, words + 0.3 * sounds)
+        progress(tokens=words.item(), phonemes=sounds.item())
+        if on_checkpoint and step % 1000 == 999:
+            model.eval()
+            on_checkpoint()
+            model.train()
+    model.eval()
+
+
+def _spectra(
+    extractor: WhisperFeatureExtractor,
+    data: Recordings,
+    batch: Batch,
+    rng: np.random.Generator,
+    *,
+    whole: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return masked log-mel spectra `(batch, bins, frames)` and their encoder frames of speech."""
+    waveforms, lengths = [], []
+    for row, factor in zip(batch.rows, batch.stretch, strict=True):
+        waveform = torch.from_numpy(data.waveform(row))[None, None]
+        waveforms.append(
+            functional.interpolate(waveform, scale_factor=factor, mode="linear")[0, 0].numpy()
+        )
+        lengths.append(-(-len(waveforms[-1]) // (2 * extractor.hop_length)))
+    mel = extractor(waveforms, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+    if not whole:
+        room = min(mel.shape[-1], 2 * max(lengths) + 2 * int(rng.integers(1, 20)))
+        mel = mel[:, :, :room]
+    mel = mel.clone()
+    for spectrum, length in zip(mel, lengths, strict=True):
+        for _ in range(2):
+            start, width = int(rng.integers(80)), int(rng.integers(1, 10))
+            spectrum[start : start + width] = spectrum.mean()
+            start, width = int(rng.integers(2 * length)), int(rng.integers(1, 14))
+            spectrum[:, start : start + width] = spectrum.mean()
+    return mel, torch.tensor(lengths).clamp(max=mel.shape[-1] // 2)
+
+
+def _encoded(encoder: Any, mel: Tensor) -> Tensor:
+    """Run the encoder on spectra shorter than its window, which its own `forward` refuses."""
+    hidden = functional.gelu(encoder.conv1(mel))
+    hidden = functional.gelu(encoder.conv2(hidden)).transpose(1, 2)
+    hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    for layer in encoder.layers:
+        hidden = layer(hidden, None)
+        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+    return encoder.layer_norm(hidden)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Planned utterances to files: the corpus as Ogg Opus with a manifest, the base models' speech as one flat file."""
+"""Planned utterances to files: Ogg Opus with a manifest, or one flat file for pretraining."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def write_corpus(plan: Iterable[Planned], directory: Path) -> float:
 
 
 def write_flat(plan: Iterable[Planned], stem: Path) -> float:
-    """Write `<stem>.pcm` (16-bit) and `<stem>.jsonl` (text, voice, place); return the hours of speech."""
+    """Write `<stem>.pcm` (16-bit) and `<stem>.jsonl` (text, voice, place); return the hours."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     start = 0
     with stem.with_suffix(".pcm").open("wb") as pcm, stem.with_suffix(".jsonl").open("w") as index:

@@ -33,7 +33,8 @@ def _espeak(name: str, text: str, rng: np.random.Generator) -> tuple[Waveform, i
         str(rng.integers(0, 4)),
     ]
     wav = subprocess.run([*command, "--", text], capture_output=True, check=True).stdout
-    # espeak-ng streams, so the length in its header is a placeholder: take all that follows the 44 bytes.
+    # espeak-ng streams, so the length in its header is a placeholder: take all that follows the 44
+    # bytes.
     return np.frombuffer(wav[44 : len(wav) - len(wav) % 2], dtype="<i2").astype(
         np.float32
     ) / 32768, 22_050
@@ -63,7 +64,7 @@ def _noise(samples: int, rng: np.random.Generator) -> Waveform:
 
 
 def _room(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """Convolve with a decaying noise tail: reverberation time 0.08 to 0.3 s, direct sound kept strong."""
+    """Convolve with a decaying noise tail of 0.08 to 0.3 s; the direct sound stays strong."""
     reverberation_s = rng.uniform(0.08, 0.3)
     tail = rng.standard_normal(int(reverberation_s * SAMPLE_RATE))
     tail *= np.exp(-6.9 * np.arange(len(tail)) / len(tail))
@@ -78,8 +79,8 @@ def _room(waveform: Waveform, rng: np.random.Generator) -> Waveform:
 def recording(voice: Voice, text: str, rng: np.random.Generator) -> Waveform:
     """Return `text` as `voice` says it, 16 kHz mono, shape `(samples,)`, peak below 0.98.
 
-    Silence of 0.05 to 0.25 s stands before and after; noise at 18 to 40 dB SNR and a level of -32 to -14 dBFS
-    are drawn from `rng`.
+    Silence of 0.05 to 0.25 s stands before and after; noise at 18 to 40 dB SNR and a level of -32
+    to -14 dBFS are drawn from `rng`.
     """
     speak = _espeak if voice.engine == "espeak" else _flite
     waveform, rate = speak(voice.name, text, rng)
@@ -98,7 +99,7 @@ def recording(voice: Voice, text: str, rng: np.random.Generator) -> Waveform:
 
 
 def phonemes(texts: Sequence[str], language: str) -> list[list[str]]:
-    """Return espeak-ng's phonemes of each text in an accent of English, without stress or length of pauses."""
+    """Return espeak-ng's phonemes of each text in an accent of English, without stress."""
     command = ["espeak-ng", "-q", "-x", "--sep=_", "-v", language]
     spoken = subprocess.run(
         command, input="\n".join(texts) + "\n", capture_output=True, text=True, check=True

@@ -1,9 +1,10 @@
-"""Who speaks in the starter: engines, languages, voice variants, and the split that each belongs to.
+"""Who speaks in the starter: engines, languages, voice variants, and the split of each.
 
-A *voice* is an engine, a language and a variant (`espeak/en-gb-scotland+f4`, `flite/awb`). espeak-ng's variants
-set the timbre, the language sets the accent, so the variants are divided once, for all accents: those in
-`TEST` and `DEV` are never heard in training, whatever the accent, neither by the base models nor in adaptation.
-The same test timbres speak every accent: a difference between accents is then the accent's own.
+A *voice* is an engine, a language and a variant (`espeak/en-gb-scotland+f4`, `flite/awb`).
+espeak-ng's variants set the timbre, the language sets the accent, so the variants are divided once,
+for all accents: those in `TEST` and `DEV` are never heard in training, whatever the accent, neither
+by the base models nor in adaptation. The same test timbres speak every accent: a difference between
+accents is then the accent's own.
 """
 
 from __future__ import annotations
@@ -80,14 +81,15 @@ def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> list[Voice
 
 BASE_VOICES: tuple[Voice, ...] = (
     *_espeak(ACCENTS["general"], TRAIN),
-    # Recorded voices are rarer than rule-based ones, and harder: they speak as often as twelve variants.
+    # Recorded voices are rarer than rule-based ones, and harder: they speak as often as twelve
+    # variants.
     *(Voice("flite", name) for name in ("slt", "rms", "kal16") for _ in range(12)),
 )
 """The voices that the base models are trained on, repeated by weight."""
 
 
 def voices(accent: str, split: str) -> list[Voice]:
-    """Return the voices of one split of the corpus: `train` (for `general`: replay), `dev` or `test`."""
+    """Return the voices of a split: `train` (for `general` it serves replay), `dev` or `test`."""
     languages = ACCENTS[accent]
     match split:
         case "train":
