@@ -18,6 +18,7 @@ import sys
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import Wav2Vec2ForCTC
@@ -77,7 +78,7 @@ def stage_whisper(work: Path) -> None:
     publish(model, processor, STARTER / "whisper")
 
 
-def publish(model: torch.nn.Module, processor: object, directory: Path) -> None:
+def publish(model: Any, processor: Any, directory: Path) -> None:
     """Save in half precision: the package stays small, and the models are read as float32."""
     shutil.rmtree(directory, ignore_errors=True)
     model.half().save_pretrained(directory)

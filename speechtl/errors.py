@@ -1,7 +1,8 @@
 """The errors that a person can cause and mend.
 
-Each message says what must hold, what was got, where, and what to do. The command line prints the message alone
-and exits with `exit_code`; anything else that is raised is a fault of ours and keeps its traceback.
+Each message says what must hold, what was got, where, and what to do. The command line prints the
+message alone and exits with `exit_code`; anything else that is raised is a fault of ours and keeps
+its traceback.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ class SpeechtlError(Exception):
     exit_code = 1
 
 
-class ConfigError(SpeechtlError):
-    """An option, a configuration file or a combination of options that cannot be run."""
+class ConfigError(SpeechtlError, ValueError):
+    """An option, a configuration file or a combination of options that cannot be run.
+
+    It is a `ValueError` too, so that pydantic lists it with the other faults of a configuration.
+    """
 
     exit_code = 2
 

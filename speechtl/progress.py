@@ -34,7 +34,7 @@ def silent(items: Iterable[T], description: str, *, total: int) -> Iterable[T]: 
 
 
 def bars(console: Console) -> Track:
-    """Return a `Track` that draws a bar for each iterable on `console`, and wipes it when it is through.
+    """Return a `Track` that draws a bar on `console`, and wipes it when the iterable is through.
 
     Nothing is drawn where the console is no terminal, so a log file stays readable.
     """

@@ -1,8 +1,8 @@
-"""What trains, as a pure function of the part names and the step; the lowest part of it is the cut.
+"""What trains, as a pure function of the part names and the step; its lowest part is the cut.
 
-Every transfer-learning technique is a rule of this kind (Howard & Ruder 2018, "Universal language model
-fine-tuning", for training from the head downwards). A strategy knows no weights: it can be tested without a
-model and resumed without a history.
+Every transfer-learning technique is a rule of this kind (Howard & Ruder 2018, "Universal language
+model fine-tuning", for training from the head downwards). A strategy knows no weights: it can be
+tested without a model and resumed without a history.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def strategy(name: StrategyName, *, family: Family, top_layers: int = 2) -> Stra
 def cut(chosen: Strategy, model: SpeechModel, *, steps: int = 1) -> str:
     """Return the lowest part that trains in any of `steps` steps, at most where the model can be cut.
 
-    Whisper decodes token by token, so its features can be taken no higher than the top of the encoder.
+    Whisper decodes token by token, so its features can be taken no higher than the top of the
+    encoder.
     """
     names = [part.name for part in model.parts()]
     ever: frozenset[str] = frozenset().union(*(chosen.trainable(names, s) for s in range(steps)))
@@ -130,7 +131,8 @@ def cut(chosen: Strategy, model: SpeechModel, *, steps: int = 1) -> str:
 def freeze_all_but(model: SpeechModel, trainable: frozenset[str]) -> list[Part]:
     """Let the named parts train and freeze the others; return those that train.
 
-    A frozen part needs no gradient and is in evaluation mode, so that no dropout moves what it gives.
+    A frozen part needs no gradient and is in evaluation mode, so that no dropout moves what it
+    gives.
     """
     training = []
     for part in model.parts():

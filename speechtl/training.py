@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -45,10 +45,11 @@ class TrainingConfig:
 
     Attributes:
         epochs: The most passes over the training utterances.
-        learning_rate: The peak rate of AdamW; None takes the strategy's own (`default_learning_rate`).
-        batch_size: Utterances per optimiser step.
+        learning_rate: The peak rate of AdamW; None takes what suits the model and the strategy.
+        batch_size: Utterances per batch.
         accumulation: Batches whose gradients are added up before a step.
-        warmup: The share of all steps in which the rate rises to its peak; it then falls along a cosine.
+        warmup: The share of all steps in which the rate rises to its peak; it then falls along a
+            cosine.
         weight_decay: AdamW's, on matrices only.
         maximum_gradient_norm: Gradients are scaled down to this norm.
         patience: Epochs without a better dev WER after which training stops.
@@ -82,7 +83,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """What one pass did: `loss` is the mean over its steps, `dev_wer` a fraction. Epoch 0 is the base model."""
+    """What one pass did; epoch 0 is the base model, which has no loss.
+
+    Attributes:
+        epoch: Its number.
+        step: Optimiser steps done when it ended.
+        loss: The mean over its batches; None where it had none.
+        dev_wer: The WER on the dev utterances after it, a fraction.
+    """
 
     epoch: int
     step: int
@@ -92,7 +100,7 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The whole fit; the model holds the weights of `best_epoch` (0: nothing was better than the base)."""
+    """The whole fit; the model holds the weights of `best_epoch`, 0 where no epoch was better."""
 
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
@@ -102,8 +110,9 @@ class History:
 def best_precision(precision: Precision, device: str) -> Literal["no", "bf16"]:
     """Return Accelerate's name of the precision to train in.
 
-    `auto` is bf16 where the device has instructions for it (two to three times faster), else float32. It looks
-    at what the processor says it has and times nothing, so that the same machine always chooses the same.
+    `auto` is bf16 where the device has instructions for it (two to three times faster), else
+    float32. It looks at what the processor says it has and times nothing, so that the same machine
+    always chooses the same.
     """
     if precision != "auto":
         return "bf16" if precision == "bf16" else "no"
@@ -132,15 +141,15 @@ def fit(
     track: Track = silent,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> History:
-    """Train what `strategy` names, and leave the model with the weights of the epoch that was best on dev.
+    """Train what `strategy` names; leave the model with the weights of the epoch best on dev.
 
     Args:
         model: Its network is on the device that is to train.
         strategy: Names the parts that train.
-        batches: Gives the features and labels of an epoch (1, 2, …), already past the frozen prefix.
+        batches: Gives the features and labels of an epoch (1, 2, …), past the frozen prefix.
         batches_per_epoch: How many of them an epoch has.
-        dev_wer: Returns the present model's WER on the dev utterances, a fraction; called with the model in
-            evaluation mode before the first epoch and after each.
+        dev_wer: Returns the present model's WER on the dev utterances, a fraction; called with the
+            model in evaluation mode before the first epoch and after each.
         config: Epochs, rates and limits.
         learning_rate: The peak rate.
         precision: float32, bf16 autocast, or what suits the device.
@@ -151,42 +160,50 @@ def fit(
         on_epoch: Is told each finished epoch.
 
     Returns:
-        The record of every epoch. Ctrl-C ends the fit after the step at hand, as does a loss that is no number;
-        both keep the best weights so far.
+        The record of every epoch. Ctrl-C ends the fit after the step at hand, as does a loss that
+        is no number; both keep the best weights so far.
     """
     torch.manual_seed(seed)
-    rng = np.random.default_rng([seed, 1])
     session = _Session(
-        model, strategy, config, learning_rate, batches_per_epoch, precision, mask, rng
+        model,
+        strategy,
+        config=config,
+        learning_rate=learning_rate,
+        batches_per_epoch=batches_per_epoch,
+        precision=precision,
+        mask=mask,
+        rng=np.random.default_rng([seed, 1]),
     )
-    session.evaluation_mode()
-    best = _Best(session.suffix_parameters, dev_wer())
-    records = [EpochRecord(0, 0, None, best.wer)]
-    tell = on_epoch or (lambda _: None)
-    tell(records[0])
-    stopped: Stopped = "finished"
-    writer = SummaryWriter(str(log)) if log else None
-    with _interruptible() as interrupted:
+    records: list[EpochRecord] = []
+
+    def finished(record: EpochRecord) -> None:
+        records.append(record)
+        if writer and record.epoch:
+            _log(writer, record)
+        if on_epoch:
+            on_epoch(record)
+
+    with _logging(log) as writer, _interruptible() as interrupted:
+        session.evaluation_mode()
+        best = _Best(session.suffix_parameters, dev_wer())
+        finished(EpochRecord(0, 0, None, best.wer))
+        stopped: Stopped = "interrupted" if interrupted.is_set() else "finished"
         for epoch in range(1, config.epochs + 1):
+            if stopped != "finished":
+                break
             loss = session.train_epoch(
                 track(batches(epoch), f"epoch {epoch}", total=batches_per_epoch), interrupted
             )
             session.evaluation_mode()
             record = EpochRecord(epoch, session.step, loss, dev_wer())
-            records.append(record)
-            tell(record)
-            _log(writer, record)
             best.offer(record)
+            finished(record)
             if interrupted.is_set():
                 stopped = "interrupted"
             elif loss is None or not math.isfinite(loss):
                 stopped = "diverged"
             elif epoch - best.epoch >= config.patience:
                 stopped = "early"
-            if stopped != "finished":
-                break
-    if writer:
-        writer.close()
     best.restore()
     return History(tuple(records), best.epoch, stopped)
 
@@ -198,6 +215,7 @@ class _Session:
         self,
         model: SpeechModel,
         strategy: Strategy,
+        *,
         config: TrainingConfig,
         learning_rate: float,
         batches_per_epoch: int,
@@ -207,21 +225,24 @@ class _Session:
     ) -> None:
         self.model, self.strategy, self.mask, self.rng = model, strategy, mask, rng
         self.step = 0
+        self._network: Any = model.network  # whose `eval` has no types
         self._config = config
         self._batches_per_epoch = batches_per_epoch
         self._names = [part.name for part in model.parts()]
+        self._training: frozenset[str] = frozenset()
         device = model.network.device
-        # Accelerate keeps one state per process and refuses a second precision; each fit has its own.
+        # Accelerate keeps one state per process and refuses a second precision; each fit has its
+        # own.
         AcceleratorState._reset_state(reset_partial_state=True)
         self._accelerator = Accelerator(
             cpu=device.type == "cpu",
             mixed_precision=best_precision(precision, device.type),
             gradient_accumulation_steps=config.accumulation,
         )
-        self._enter_step()
         self.steps = config.epochs * math.ceil(batches_per_epoch / config.accumulation)
+        # What does not train at a step has no gradient there, and AdamW passes it over.
         optimiser = torch.optim.AdamW(
-            _parameter_groups(self.training_parameters, config.weight_decay),
+            _parameter_groups(self.suffix_parameters, config.weight_decay),
             lr=learning_rate,
             fused=True,
         )
@@ -234,11 +255,6 @@ class _Session:
         self._optimiser, self._scheduler = self._accelerator.prepare(optimiser, scheduler)
 
     @property
-    def training_parameters(self) -> list[nn.Parameter]:
-        """All parameters that train."""
-        return [p for part in self._training for p in part.parameters()]
-
-    @property
     def suffix_parameters(self) -> list[nn.Parameter]:
         """All parameters from the cut upwards: whatever ever trains is among them."""
         parts = self.model.parts()
@@ -248,18 +264,19 @@ class _Session:
 
     def evaluation_mode(self) -> None:
         """Switch dropout off everywhere."""
-        self.model.network.eval()
+        self._network.eval()
+        self._training = frozenset()
 
     def train_epoch(
         self, batches: Iterable[TrainingBatch], interrupted: threading.Event
     ) -> float | None:
         """Return the mean loss of the epoch's batches, None if it had none."""
-        self._enter_step()
         self._accelerator.step = 0
         total, count = 0.0, 0
         for features, labels in batches:
             if interrupted.is_set():
                 break
+            self._enter_step()
             loss = self._train_batch(features, labels, last=count + 1 == self._batches_per_epoch)
             total, count = total + loss, count + 1
             if not math.isfinite(loss):
@@ -267,8 +284,11 @@ class _Session:
         return total / count if count else None
 
     def _enter_step(self) -> None:
-        self.model.network.eval()
-        self._training = freeze_all_but(self.model, self.strategy.trainable(self._names, self.step))
+        """Let the parts train that the strategy names for this step, and freeze the others."""
+        trainable = self.strategy.trainable(self._names, self.step)
+        if trainable != self._training:
+            freeze_all_but(self.model, trainable)
+            self._training = trainable
 
     def _train_batch(
         self, features: Features, labels: Sequence[Sequence[int]], *, last: bool
@@ -288,7 +308,7 @@ class _Session:
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(
-                    self.training_parameters, self._config.maximum_gradient_norm
+                    self.suffix_parameters, self._config.maximum_gradient_norm
                 )
                 self.step += 1
             self._optimiser.step()
@@ -324,16 +344,25 @@ class _Best:
 def _parameter_groups(
     parameters: Sequence[nn.Parameter], weight_decay: float
 ) -> list[dict[str, object]]:
-    # Biases and the scales of normalisation do not overfit by being large; decay would only bias them.
+    # Biases and the scales of normalisation do not overfit by being large: decay only biases them.
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
 
 
-def _log(writer: SummaryWriter | None, record: EpochRecord) -> None:
-    if writer is None:
-        return
+@contextmanager
+def _logging(folder: Path | None) -> Iterator[SummaryWriter | None]:
+    """Lend a TensorBoard writer for the folder, None without one."""
+    writer = SummaryWriter(str(folder)) if folder else None
+    try:
+        yield writer
+    finally:
+        if writer:
+            writer.close()
+
+
+def _log(writer: SummaryWriter, record: EpochRecord) -> None:
     for name, value in asdict(record).items():
         if name not in {"epoch", "step"} and value is not None:
             writer.add_scalar(name, value, record.step)

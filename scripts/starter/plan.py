@@ -39,7 +39,7 @@ def corpus_plan(seed: int) -> list[Planned]:
     """Return the corpus; no sentence occurs twice in it."""
     rng = np.random.default_rng([seed, _CORPUS])
     seen: set[str] = set()
-    planned = []
+    planned: list[Planned] = []
     for accent, splits in SIZES.items():
         for split, size in splits.items():
             speakers = voices(accent, split)

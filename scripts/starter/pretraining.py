@@ -68,7 +68,9 @@ class Recordings:
     def waveform(self, index: int) -> npt.NDArray[np.float32]:
         """Return one row's samples, `(samples,)`, 16 kHz."""
         row = self.rows[index]
-        return self.pcm[row["start"] : row["start"] + row["n"]].astype(np.float32) / 32768
+        return self.pcm[row["start"] : row["start"] + row["n"]].astype(np.float32) / np.float32(
+            32768
+        )
 
     def batches(self, seconds: float, rng: np.random.Generator) -> list[Batch]:
         """Return one epoch's batches, shuffled: few shapes, `seconds` of padded audio each.
@@ -149,7 +151,6 @@ def new_wav2vec2(directory: Path) -> tuple[Wav2Vec2ForCTC, Wav2Vec2Processor]:
         conv_dim=(4 * filters, 256),
         conv_kernel=(width, 3),
         conv_stride=(160, 3),
-        num_feat_extract_layers=2,
         conv_bias=True,
         feat_extract_norm="layer",
         do_stable_layer_norm=True,
@@ -265,15 +266,14 @@ def train_ctc(
     optimiser, progress = _optimiser(model, auxiliary), _Progress(steps)
     model.train()
     for step, batch in enumerate(_epochs(data, batch_s, steps, seed)):
-        np.random.seed(
-            [seed, step]
-        )  # transformers draws its SpecAugment from numpy's global generator
+        # transformers draws its SpecAugment from numpy's global generator.
+        np.random.seed([seed, step])  # noqa: NPY002
         padded, mask = _inputs(data, batch)
         _set_rate(optimiser, _learning_rate(step, steps, peak))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             found = model.wav2vec2(padded, attention_mask=mask, output_hidden_states=True)
             logits = model.lm_head(found.last_hidden_state)
-            lengths = model._get_feat_extract_output_lengths(mask.sum(-1))
+            lengths = _frames(model, mask)
             characters = _ctc(logits, lengths, [labels[row] for row in batch.rows], blank=0)
             sounds = auxiliary(found.hidden_states[phoneme_layer], lengths, batch.rows)
         _update(optimiser, characters + 0.5 * sounds)
@@ -283,6 +283,11 @@ def train_ctc(
             on_checkpoint()
             model.train()
     model.eval()
+
+
+def _frames(model: Any, mask: Tensor) -> Tensor:
+    lengths: Tensor = model._get_feat_extract_output_lengths(mask.sum(-1))
+    return lengths
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
@@ -439,7 +444,7 @@ def train_whisper(
     prefix = processor.tokenizer.convert_tokens_to_ids(
         ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
     )
-    end = model.config.eos_token_id
+    end = int(processor.tokenizer.eos_token_id)
     targets = [
         torch.tensor(
             [
@@ -520,7 +525,8 @@ def _encoded(encoder: Any, mel: Tensor) -> Tensor:
     for layer in encoder.layers:
         hidden = layer(hidden, None)
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-    return encoder.layer_norm(hidden)
+    normalised: Tensor = encoder.layer_norm(hidden)
+    return normalised
 
 
 @torch.inference_mode()

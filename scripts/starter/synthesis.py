@@ -33,11 +33,9 @@ def _espeak(name: str, text: str, rng: np.random.Generator) -> tuple[Waveform, i
         str(rng.integers(0, 4)),
     ]
     wav = subprocess.run([*command, "--", text], capture_output=True, check=True).stdout
-    # espeak-ng streams, so the length in its header is a placeholder: take all that follows the 44
-    # bytes.
-    return np.frombuffer(wav[44 : len(wav) - len(wav) % 2], dtype="<i2").astype(
-        np.float32
-    ) / 32768, 22_050
+    # espeak-ng streams, so its header's length is a placeholder: take all that follows 44 bytes.
+    samples = np.frombuffer(wav[44 : len(wav) - len(wav) % 2], dtype="<i2")
+    return samples.astype(np.float32) / np.float32(32768), 22_050
 
 
 def _flite(name: str, text: str, rng: np.random.Generator) -> tuple[Waveform, int]:
@@ -95,7 +93,8 @@ def recording(voice: Voice, text: str, rng: np.random.Generator) -> Waveform:
     noise *= np.sqrt(power / np.mean(noise**2) * 10 ** (-rng.uniform(18, 40) / 10))
     waveform = waveform + noise
     waveform *= 10 ** (rng.uniform(-32, -14) / 20) / np.sqrt(np.mean(waveform**2))
-    return (waveform * min(1.0, 0.98 / np.abs(waveform).max())).astype(np.float32)
+    waveform *= min(1.0, 0.98 / np.abs(waveform).max())
+    return np.asarray(waveform, dtype=np.float32)
 
 
 def phonemes(texts: Sequence[str], language: str) -> list[list[str]]:
