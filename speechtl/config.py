@@ -1,14 +1,15 @@
 """The run's configuration: composed from the sections that live beside their code, read strictly.
 
-Later sources win: defaults (here and in the sections), `configs/presets/<preset>.yaml`, the file given with
-`--config`, flags. What an accent's own corpora are stands in `configs/accents/<accent>.yaml`.
+Later sources win: defaults (here and in the sections), `configs/presets/<preset>.yaml`, the file
+given with `--config`, flags. What an accent's own corpora are stands in
+`configs/accents/<accent>.yaml`.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "preset_names",
     "read_yaml",
     "run_config",
+    "suggestion",
 ]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -47,10 +49,11 @@ class RunConfig:
     Attributes:
         accent: The accent to adapt to, one that the corpus holds.
         model: A starter name, a checkpoint folder, or a hub id with an optional `@revision`.
-        corpus: `starter`, a manifest (JSONL, CSV, TSV), or `hf:<id or folder>[:config+config]`; None takes the
-            starter where it speaks the accent, else the accent's own corpus from `configs/accents`.
-        general: A corpus of the accent that the model already knows, scored before and after and replayed in
-            training; None leaves it out.
+        corpus: `starter`, a manifest (JSONL, CSV, TSV), or `hf:<id or folder>[:config+config]`;
+            None takes the starter where it speaks the accent, else the accent's own corpus from
+            `configs/accents`.
+        general: A corpus of the accent that the model already knows, scored before and after and
+            replayed in training; None leaves it out.
         general_accent: The accent to take from `general`.
         strategy: What trains; None takes the family's default.
         top_layers: How many encoder layers `top-layers` trains.
@@ -61,7 +64,7 @@ class RunConfig:
         seed: Draws splits, order, augmentation, masks and dropout.
         device: Where to train; `auto` takes CUDA, then Apple's MPS, then the CPU.
         precision: float32, bf16 autocast, or what suits the device.
-        output: The run folder; None is `runs/<accent>` (with the model's name where it is not the default).
+        output: The run folder; None is `runs/<accent>`.
         overwrite: Replace a run folder that is there already.
     """
 
@@ -83,12 +86,17 @@ class RunConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        wrong = []
+        if not self.accent.strip():
+            wrong.append("accent must be named, for instance: --accent scottish")
+        if self.top_layers < 1:
+            wrong.append(f"top_layers must be at least 1, got {self.top_layers}")
         if not 0 <= self.replay < 1:
-            raise ConfigError(f"replay is a share from 0 to below 1, got {self.replay}")
+            wrong.append(f"replay is a share from 0 to below 1, got {self.replay}")
         if self.seed < 0:
-            raise ConfigError(f"seed must not be negative, got {self.seed}")
-        if not self.accent:
-            raise ConfigError("accent must be named, for instance: --accent scottish")
+            wrong.append(f"seed must not be negative, got {self.seed}")
+        if wrong:
+            raise ConfigError("; ".join(wrong))
 
 
 @_strict
@@ -144,7 +152,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
+    """Return the mapping that a YAML file holds; of a run's own `config.yaml`, its settings.
 
     Raises:
         ConfigError: There is no such file, it is not YAML, or not a mapping; the message says where.
@@ -162,11 +170,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path} must hold 'key: value' lines, got {type(loaded).__name__}")
+    if loaded.keys() == {"run", "facts"} and isinstance(loaded["run"], dict):
+        return loaded["run"]
     return loaded
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the layers as one mapping; later ones win, sections (mappings) are merged key by key."""
+    """Return the layers as one mapping: later ones win, sections are merged key by key."""
     result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -180,7 +190,8 @@ def run_config(layers: Mapping[str, Any], *, where: str) -> RunConfig:
     """Return the configuration that merged layers describe.
 
     Raises:
-        ConfigError: Unknown keys or impossible values: all of them, each with its path and what would do.
+        ConfigError: Unknown keys or impossible values: all of them, each with its path and what
+            would do.
     """
     return _validated(RunConfig, layers, where=where)
 
@@ -188,28 +199,55 @@ def run_config(layers: Mapping[str, Any], *, where: str) -> RunConfig:
 def _validated(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        known = _keys(kind)
-        lines = [_fault(fault, known) for fault in error.errors()]
+    except ValidationError:
+        lines = dict.fromkeys(_faults(kind, values))
         raise ConfigError(f"{where} cannot be used:\n  - " + "\n  - ".join(lines)) from None
 
 
-def _keys(kind: type[Any]) -> list[str]:
-    nested = kind is RunConfig
-    return [*kind.__dataclass_fields__, *(TrainingConfig.__dataclass_fields__ if nested else ())]
+def _faults(kind: type[Any], values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong, key by key, then what is wrong with the keys that are left together."""
+    try:
+        TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        left: Any = values
+        for fault in error.errors():
+            yield _fault(fault, kind)
+            left = _without(left, fault["loc"])
+        if left != values:
+            yield from _faults(kind, left)
 
 
-def _fault(fault: Any, known: list[str]) -> str:
-    key = ".".join(str(step) for step in fault["loc"])
+def _without(values: Any, path: Sequence[int | str]) -> Any:
+    if not (path and isinstance(values, Mapping) and path[0] in values):
+        return values
+    kept = {key: value for key, value in values.items() if key != path[0]}
+    return kept | {path[0]: _without(values[path[0]], path[1:])} if path[1:] else kept
+
+
+def _fault(fault: Any, kind: type[Any]) -> str:
+    path = tuple(str(step) for step in fault["loc"])
+    key = ".".join(path)
     match fault["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
-            close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else f"; known keys: {', '.join(known)}"
-            return f"unknown key '{key}'{hint}"
+            return f"unknown key '{key}'{_meant(path, kind)}"
         case "missing" | "missing_argument" | "missing_keyword_only_argument":
             return f"'{key}' is missing"
+        case "value_error":  # a section's own ConfigError, which names what it found
+            return str(fault["ctx"]["error"])
         case _:
             return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+
+
+def _meant(path: Sequence[str], kind: type[Any]) -> str:
+    """Return the key that was probably meant, with its section, or those that the section has."""
+    top, section = set(kind.__dataclass_fields__), set(TrainingConfig.__dataclass_fields__)
+    nested = len(path) > 1 and path[0] == "training"
+    close = difflib.get_close_matches(path[-1], sorted(section if nested else top), n=1)
+    if close:
+        return f"; did you mean '{'.'.join((*path[:-1], close[0]))}'?"
+    if kind is RunConfig and not nested and path[-1] in section:
+        return f"; write it under 'training:', as training.{path[-1]}"
+    return f"; known keys: {', '.join(sorted(section if nested else top))}"
 
 
 @cache
@@ -221,6 +259,12 @@ def _configs() -> Path:
 
 def _names(folder: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_configs() / folder).glob("*.yaml")))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return "did you mean '…'? " where a known name is close to `name`, else nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean '{close[0]}'? " if close else ""
 
 
 def accent_names() -> tuple[str, ...]:
@@ -249,6 +293,7 @@ def preset(name: str) -> dict[str, Any]:
     """
     if name not in preset_names():
         raise ConfigError(
-            f"there is no preset '{name}'; choose one of: {', '.join(preset_names())}"
+            f"there is no preset '{name}'; {suggestion(name, preset_names())}"
+            f"choose one of: {', '.join(preset_names())}"
         )
     return read_yaml(_configs() / "presets" / f"{name}.yaml")

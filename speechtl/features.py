@@ -5,6 +5,7 @@ Whether a feature was computed just now or earlier is this module's business alo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,9 +16,20 @@ import numpy as np
 from speechtl import augment
 from speechtl.audio import SAMPLE_RATE, Waveform
 from speechtl.corpus import Utterance
+from speechtl.errors import DataError
 from speechtl.models import Features, SpeechModel
+from speechtl.progress import Track, silent
 
-__all__ = ["Example", "Waveforms", "encode_for_decoding", "encode_for_training", "length_buckets"]
+__all__ = [
+    "Example",
+    "Waveforms",
+    "encode_for_decoding",
+    "encode_for_training",
+    "example",
+    "length_buckets",
+]
+
+_READ_AHEAD = 64  # utterances
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,27 @@ class Example:
 
     utterance: Utterance
     labels: tuple[int, ...]
+
+
+def example(model: SpeechModel, utterance: Utterance, *, samples: int) -> Example:
+    """Return an utterance with its label ids, as this model can train on it.
+
+    Args:
+        model: The model that is to train.
+        utterance: What it is to train on.
+        samples: The length of the utterance, or of an augmented copy of it (samples at 16 kHz).
+
+    Raises:
+        DataError: It cannot: the transcript has characters outside the vocabulary, or the audio is
+            too short for it or too long for the model.
+    """
+    labels = model.labels(utterance.text, samples=samples)
+    if samples > model.longest_s * SAMPLE_RATE:
+        raise DataError(
+            f"{samples / SAMPLE_RATE:.1f} s are too long to train on; {model.name} takes at most "
+            f"{model.longest_s:g} s: split the utterance, audio and text together"
+        )
+    return Example(utterance, tuple(labels))
 
 
 class Waveforms:
@@ -38,16 +71,59 @@ class Waveforms:
 
     def __call__(self, utterance: Utterance) -> Waveform:
         """Return the utterance's waveform, float32 `(samples,)` at 16 kHz."""
-        # Not by its id: a run reads several corpora, and ids are unique in each alone.
-        key = (utterance.audio, utterance.start, utterance.end)
-        held = self._waveforms.get(key)
+        held = self._waveforms.get(_key(utterance))
         if held is not None:
             return held
-        waveform = utterance.waveform()
-        if self._held_bytes + waveform.nbytes <= self._limit_bytes:
+        return self._keep(utterance, utterance.waveform())
+
+    def read_all(
+        self, utterances: Sequence[Utterance], *, track: Track = silent
+    ) -> tuple[str, ...]:
+        """Decode each utterance once, several at a time, and keep what the bound allows.
+
+        Args:
+            utterances: What to read.
+            track: Shows progress.
+
+        Returns:
+            What is wrong with each utterance that cannot be read, in their order.
+        """
+        faults = []
+        readings = track(_readings(utterances), "reading audio", total=len(utterances))
+        for utterance, reading in zip(utterances, readings, strict=True):
+            if isinstance(reading, DataError):
+                faults.append(str(reading))
+            else:
+                self._keep(utterance, reading)
+        return tuple(faults)
+
+    def _keep(self, utterance: Utterance, waveform: Waveform) -> Waveform:
+        key = _key(utterance)
+        if key not in self._waveforms and self._held_bytes + waveform.nbytes <= self._limit_bytes:
             self._waveforms[key] = waveform
             self._held_bytes += waveform.nbytes
         return waveform
+
+
+def _key(utterance: Utterance) -> tuple[Path, float | None, float | None]:
+    # Not its id: a run reads several corpora, and ids are unique in each alone.
+    return utterance.audio, utterance.start, utterance.end
+
+
+def _readings(utterances: Sequence[Utterance]) -> Iterator[Waveform | DataError]:
+    """Yield the waveform of each utterance, or why it has none."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        # In stretches: the pool would otherwise read a whole corpus ahead of who asks for it.
+        for first in range(0, len(utterances), _READ_AHEAD):
+            ahead = [utterances[i] for i in range(first, min(first + _READ_AHEAD, len(utterances)))]
+            yield from pool.map(_reading, ahead)
+
+
+def _reading(utterance: Utterance) -> Waveform | DataError:
+    try:
+        return utterance.waveform()
+    except DataError as error:
+        return error
 
 
 def length_buckets(
@@ -58,8 +134,8 @@ def length_buckets(
     Args:
         durations: Seconds (or any unit) of each utterance.
         batch_size: Utterances per batch; the last batch may hold fewer.
-        rng: Shuffles the batches and, within a tenth of their length, who shares one; without it the order is
-            the same each time, longest first.
+        rng: Shuffles the batches and, within a tenth of their length, who shares one; without it
+            the order is the same each time, longest first.
     """
     lengths = np.asarray(durations, dtype=np.float64)
     if rng is not None:
@@ -84,8 +160,10 @@ def encode_for_training(
 ) -> Iterator[tuple[Features, list[tuple[int, ...]]]]:
     """Yield one pass over the examples as shuffled batches of features and labels.
 
-    Augmented copy `copy` of example `i` is drawn from `augment.generator(seed, copy=copy, index=i)`, whatever
-    batch it falls in. The next batch is read and augmented while the caller trains on the present one.
+    Augmented copy `copy` of example `i` is drawn from
+    `augment.generator(seed, copy=copy, index=i)`, whatever batch it falls in; a copy that no longer
+    fits the model or its labels is replaced by the recording as it is. The next batch is read and
+    augmented while the caller trains on the present one.
     """
     rng = np.random.default_rng([seed, copy])
     durations = [example.utterance.duration for example in examples]
@@ -95,14 +173,15 @@ def encode_for_training(
         return [augmented(index) for index in batch]
 
     def augmented(index: int) -> Waveform:
-        waveform = waveforms(examples[index].utterance)
+        utterance = examples[index].utterance
+        waveform = waveforms(utterance)
         if augmentation is None:
             return waveform
         changed = augmentation(
             waveform, SAMPLE_RATE, augment.generator(seed, copy=copy, index=index)
         )
-        # Slowed down, an utterance may no longer fit the model.
-        return changed if len(changed) <= model.longest_s * SAMPLE_RATE else waveform
+        same_length = len(changed) == len(waveform)
+        return changed if same_length or _fits(model, utterance, changed) else waveform
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         upcoming = pool.submit(prepared, batches[0])
@@ -111,6 +190,14 @@ def encode_for_training(
             if number + 1 < len(batches):
                 upcoming = pool.submit(prepared, batches[number + 1])
             yield model.encode(ready, cut), [examples[index].labels for index in batch]
+
+
+def _fits(model: SpeechModel, utterance: Utterance, waveform: Waveform) -> bool:
+    try:
+        example(model, utterance, samples=len(waveform))
+    except DataError:
+        return False
+    return True
 
 
 def encode_for_decoding(

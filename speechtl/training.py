@@ -239,7 +239,12 @@ class _Session:
             mixed_precision=best_precision(precision, device.type),
             gradient_accumulation_steps=config.accumulation,
         )
-        self.steps = config.epochs * math.ceil(batches_per_epoch / config.accumulation)
+        steps = config.epochs * math.ceil(batches_per_epoch / config.accumulation)
+        lowest = self._names.index(cut(strategy, model, steps=steps))
+        # Whatever ever trains is among them.
+        self.suffix_parameters = [
+            parameter for part in model.parts()[lowest:] for parameter in part.parameters()
+        ]
         # What does not train at a step has no gradient there, and AdamW passes it over.
         optimiser = torch.optim.AdamW(
             _parameter_groups(self.suffix_parameters, config.weight_decay),
@@ -249,18 +254,10 @@ class _Session:
         scheduler = get_scheduler(
             "cosine",
             optimiser,
-            num_warmup_steps=round(config.warmup * self.steps),
-            num_training_steps=self.steps,
+            num_warmup_steps=round(config.warmup * steps),
+            num_training_steps=steps,
         )
         self._optimiser, self._scheduler = self._accelerator.prepare(optimiser, scheduler)
-
-    @property
-    def suffix_parameters(self) -> list[nn.Parameter]:
-        """All parameters from the cut upwards: whatever ever trains is among them."""
-        parts = self.model.parts()
-        lowest = cut(self.strategy, self.model, steps=self.steps)
-        above = parts[self._names.index(lowest) :]
-        return [p for part in above for p in part.parameters()]
 
     def evaluation_mode(self) -> None:
         """Switch dropout off everywhere."""

@@ -191,7 +191,7 @@ CLASSES: dict[str, str] = {
     "weather_did": "started stopped returned arrived continued ended began surprised|everyone",
     "go_past": "went walked ran travelled moved drove cycled hurried returned flew sailed",
     "go_base": "go walk travel move drive return fly sail hurry",
-    "go_s": "goes walks travels drives cycles returns",
+    "went": "went walked travelled drove cycled returned",
     "do_base": (
         "buy sell find open close clean fix carry move borrow paint keep bring take hide pack wash "
         "repair check measure replace deliver collect"
@@ -204,7 +204,7 @@ CLASSES: dict[str, str] = {
         "drawing "
         "travelling driving"
     ),
-    "like": "likes loves hates enjoys prefers avoids misses",
+    "like": "liked loved hated enjoyed preferred avoided missed",
     "subject": (
         "history music science geography chemistry physics biology poetry art law medicine "
         "economics "
@@ -333,7 +333,7 @@ TEMPLATES: list[tuple[float, str]] = [
     (2, "{number} {group} {see} the {animal} {past}"),
     (3, "{who} {go_past} to {city} {past}"),
     (2, "{who} {modal} {go_base} to {country} {future}"),
-    (2, "{who} {often} {go_s} to the {where_in} {habit}"),
+    (2, "{who} {often} {went} to the {where_in} {habit}"),
     (2, "{who} {go_past} {how} {prep_out} {where_out}"),
     (2, "it was {weather_adj} and {weather_adj} in {city} {past}"),
     (2, "the {weather} {weather_did} {past}"),

@@ -183,7 +183,7 @@ class CtcModel:
         Raises:
             OutputError: The folder cannot be written.
         """
-        processor = Wav2Vec2Processor(  # type: ignore[no-untyped-call]
+        processor = Wav2Vec2Processor(
             feature_extractor=self.feature_extractor, tokenizer=self.tokenizer
         )
         try:

@@ -178,7 +178,7 @@ class WhisperModel:
         Raises:
             OutputError: The folder cannot be written.
         """
-        processor = WhisperProcessor(  # type: ignore[no-untyped-call]
+        processor = WhisperProcessor(
             feature_extractor=self.feature_extractor, tokenizer=self.tokenizer
         )
         try:
