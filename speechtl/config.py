@@ -155,7 +155,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; of a run's own `config.yaml`, its settings.
 
     Raises:
-        ConfigError: There is no such file, it is not YAML, or not a mapping; the message says where.
+        ConfigError: There is no such file, it is not YAML, or not a mapping; the message says
+            where.
     """
     try:
         # PyYAML's safe loader with fewer implicit types: no object is ever constructed from a tag.

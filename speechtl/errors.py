@@ -26,7 +26,7 @@ class ConfigError(SpeechtlError, ValueError):
 
 
 class DataError(SpeechtlError):
-    """Audio, transcripts or manifests that cannot be used; `faults` holds one line for each fault."""
+    """Audio, transcripts or manifests that cannot be used; `faults` has a line for each fault."""
 
     exit_code = 3
 

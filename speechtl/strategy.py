@@ -117,7 +117,7 @@ def strategy(name: StrategyName, *, family: Family, top_layers: int = 2) -> Stra
 
 
 def cut(chosen: Strategy, model: SpeechModel, *, steps: int = 1) -> str:
-    """Return the lowest part that trains in any of `steps` steps, at most where the model can be cut.
+    """Return the lowest part that trains in any of `steps` steps, or a lower one that can be cut.
 
     Whisper decodes token by token, so its features can be taken no higher than the top of the
     encoder.
