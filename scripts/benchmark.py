@@ -5,4 +5,4 @@ import sys
 from speechtl.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["benchmark", *sys.argv[1:]]))
+    sys.exit(main(command="benchmark", program="benchmark.py"))

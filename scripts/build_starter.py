@@ -4,8 +4,8 @@
 
 Needs espeak-ng and flite (Debian packages), and about 4 GB in FOLDER.
 
-Stages whose result is in the work folder are not run again. Two cores take about three hours for
-all of it.
+A stage whose result is in the work folder is not run again, and a training that was ended goes on
+where it was. Two cores take some hours for all of it; each stage says how long it took.
 """
 
 from __future__ import annotations
@@ -63,7 +63,14 @@ def stage_wav2vec2(work: Path) -> None:
     torch.manual_seed(SEED)
     model, processor = new_wav2vec2(work / "wav2vec2")
     spoken = json.loads((work / "phonemes.json").read_text())
-    train_ctc(model, processor, Recordings(work / "base"), spoken, steps=WAV2VEC2_STEPS)
+    train_ctc(
+        model,
+        processor,
+        Recordings(work / "base"),
+        spoken,
+        steps=WAV2VEC2_STEPS,
+        checkpoint=work / "wav2vec2.pt",
+    )
     publish(model, processor, STARTER / "wav2vec2")
 
 
@@ -74,7 +81,9 @@ def stage_whisper(work: Path) -> None:
     sentences = [row["text"] for row in data.rows]
     model, processor = new_whisper(sentences, work / "whisper", encoder=encoder)
     spoken = json.loads((work / "phonemes.json").read_text())
-    train_whisper(model, processor, data, spoken, steps=WHISPER_STEPS)
+    train_whisper(
+        model, processor, data, spoken, steps=WHISPER_STEPS, checkpoint=work / "whisper.pt"
+    )
     publish(model, processor, STARTER / "whisper")
 
 

@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -255,8 +255,8 @@ def train_ctc(
     batch_s: float = 64.0,
     peak: float = 1.5e-3,
     phoneme_layer: int = 3,
+    checkpoint: Path,
     seed: int = 0,
-    on_checkpoint: Callable[[], None] | None = None,
 ) -> None:
     """Train for `steps` optimiser steps of at most `batch_s` seconds of audio, bf16 autocast."""
     torch.manual_seed(seed)
@@ -264,8 +264,12 @@ def train_ctc(
     labels = [torch.tensor([encode[c] for c in row["text"].replace(" ", "|")]) for row in data.rows]
     auxiliary = PhonemeLoss(phonemes, model.config.hidden_size)
     optimiser, progress = _optimiser(model, auxiliary), _Progress(steps)
+    saved = _Checkpoint(checkpoint, model=model, auxiliary=auxiliary, optimiser=optimiser)
+    begin = saved.resume()
     model.train()
     for step, batch in enumerate(_epochs(data, batch_s, steps, seed)):
+        if step < begin:
+            continue
         # transformers draws its SpecAugment from numpy's global generator.
         np.random.seed([seed, step])  # noqa: NPY002
         padded, mask = _inputs(data, batch)
@@ -277,17 +281,39 @@ def train_ctc(
             characters = _ctc(logits, lengths, [labels[row] for row in batch.rows], blank=0)
             sounds = auxiliary(found.hidden_states[phoneme_layer], lengths, batch.rows)
         _update(optimiser, characters + 0.5 * sounds)
-        progress(characters=characters.item(), phonemes=sounds.item())
-        if on_checkpoint and step % 1000 == 999:
-            model.eval()
-            on_checkpoint()
-            model.train()
+        progress(step, characters=characters.item(), phonemes=sounds.item())
+        if step % 500 == 499:
+            saved.save(step + 1)
     model.eval()
 
 
 def _frames(model: Any, mask: Tensor) -> Tensor:
     lengths: Tensor = model._get_feat_extract_output_lengths(mask.sum(-1))
     return lengths
+
+
+class _Checkpoint:
+    """All that a training needs to go on where it was killed, and end as if it had not been."""
+
+    def __init__(self, path: Path, **holders: Any) -> None:
+        self.path, self.holders = path, holders
+
+    def resume(self) -> int:
+        """Restore what was saved and return the next step; 0 if nothing was."""
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, weights_only=True)
+        for name, holder in self.holders.items():
+            holder.load_state_dict(state[name])
+        log.info("going on at step %d", state["step"])
+        return int(state["step"])
+
+    def save(self, step: int) -> None:
+        """Remember that `step` steps are done."""
+        state = {name: holder.state_dict() for name, holder in self.holders.items()}
+        unfinished = self.path.with_suffix(".part")
+        torch.save(state | {"step": step}, unfinished)
+        unfinished.replace(self.path)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
@@ -307,26 +333,16 @@ class _Progress:
     """Logs running means of the losses."""
 
     def __init__(self, steps: int) -> None:
-        self.steps, self.step, self.means, self.started = (
-            steps,
-            0,
-            dict[str, float](),
-            time.monotonic(),
-        )
+        self.steps, self.started = steps, time.monotonic()
+        self.means: dict[str, float] = {}
 
-    def __call__(self, **losses: float) -> None:
+    def __call__(self, step: int, **losses: float) -> None:
         for name, value in losses.items():
             self.means[name] = self.means.get(name, value) * 0.98 + value * 0.02
-        if self.step % 100 == 0:
+        if step % 100 == 0:
             shown = ", ".join(f"{name} {value:.3f}" for name, value in self.means.items())
-            log.info(
-                "step %d/%d: %s; %.0f s",
-                self.step,
-                self.steps,
-                shown,
-                time.monotonic() - self.started,
-            )
-        self.step += 1
+            seconds = time.monotonic() - self.started
+            log.info("step %d/%d: %s; %.0f s", step, self.steps, shown, seconds)
 
 
 def new_whisper(
@@ -430,8 +446,8 @@ def train_whisper(
     batch_s: float = 72.0,
     peak: float = 1e-3,
     frozen_steps: int = 400,
+    checkpoint: Path,
     seed: int = 0,
-    on_checkpoint: Callable[[], None] | None = None,
 ) -> None:
     """Train for `steps` optimiser steps of at most `batch_s` seconds of audio, bf16 autocast.
 
@@ -457,8 +473,12 @@ def train_whisper(
     ]
     auxiliary = PhonemeLoss(phonemes, model.config.d_model)
     optimiser, progress = _optimiser(model, auxiliary), _Progress(steps)
+    saved = _Checkpoint(checkpoint, model=model, auxiliary=auxiliary, optimiser=optimiser)
+    begin = saved.resume()
     model.train()
     for step, batch in enumerate(_epochs(data, batch_s, steps, seed)):
+        if step < begin:
+            continue
         rng = np.random.default_rng([seed, 4, step])
         for layer in network.encoder.layers:
             layer.requires_grad_(step >= frozen_steps)
@@ -479,11 +499,9 @@ def train_whisper(
             sounds = auxiliary(hidden, lengths, batch.rows)
         words = functional.cross_entropy(logits.float(), tokens[:, 1:][counted])
         _update(optimiser, words + 0.3 * sounds)
-        progress(tokens=words.item(), phonemes=sounds.item())
-        if on_checkpoint and step % 1000 == 999:
-            model.eval()
-            on_checkpoint()
-            model.train()
+        progress(step, tokens=words.item(), phonemes=sounds.item())
+        if step % 500 == 499:
+            saved.save(step + 1)
     model.eval()
 
 
