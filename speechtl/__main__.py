@@ -4,4 +4,4 @@ import sys
 
 from speechtl.cli import main
 
-sys.exit(main())
+sys.exit(main(program="python -m speechtl"))

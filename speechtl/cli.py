@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +17,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from speechtl import __version__
+from speechtl import __version__, progress
 from speechtl.errors import ConfigError, OutputError, SpeechtlError
 
 if TYPE_CHECKING:
     from speechtl.config import RunConfig
-    from speechtl.pipeline import Listener
+    from speechtl.pipeline import PartRow
+    from speechtl.training import EpochRecord
     from speechtl.transcription import Transcript
 
 __all__ = ["app", "main"]
@@ -29,22 +34,46 @@ __all__ = ["app", "main"]
 out = Console()
 err = Console(stderr=True)
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a fault of the program, or a benchmark with failed runs; 2 options or "
+    "settings; 3 audio, transcripts or manifests; 4 the model; 5 the output folder; 130 Ctrl-C outside of training."
+)
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     name="speechtl",
     help="Adapt pretrained speech recognisers to an accent, and prove that it helped.",
+    epilog=EXIT_CODES,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result alone.")]
+DATA = "What to adapt, and to what"
+TRAINING = "How it is trained"
+RUNNING = "Where it runs, and what it leaves"
+
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=RUNNING)
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print the result alone.", rich_help_panel=RUNNING),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, cpu, cuda or mps; auto takes a GPU where there is one.",
+        rich_help_panel=RUNNING,
+    ),
+]
 
 
 def _version(asked: bool) -> None:
     if asked:
-        out.print(__version__)
+        out.print(__version__, highlight=False)
         raise typer.Exit
 
 
@@ -57,154 +86,243 @@ def _speechtl(
     pass
 
 
-@app.command()
-def adapt(  # noqa: D417
+@app.command(epilog=EXIT_CODES, context_settings=HELP)
+def adapt(
     accent: Annotated[
-        str | None, typer.Option(help="Accent to adapt to, one that the corpus holds.")
+        str | None,
+        typer.Option(help="The accent to adapt to, one in the corpus.", rich_help_panel=DATA),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="starter-wav2vec2, starter-whisper, a checkpoint folder, or a hub id[@revision]."
+            help="The model: starter-wav2vec2 (the default), starter-whisper, a checkpoint folder, "
+            "or a hub id such as openai/whisper-small or owner/name@revision.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     corpus: Annotated[
         str | None,
-        typer.Option(help="starter, a JSONL/CSV/TSV manifest, or hf:<id or folder>[:configs]."),
+        typer.Option(
+            help="The speech: starter, a .jsonl, .csv or .tsv manifest, or hf:ID_OR_FOLDER; by "
+            "default the starter if it speaks the accent, else the accent's own corpus.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     general: Annotated[
         str | None,
         typer.Option(
-            help="Corpus of the accent that the model already knows, scored and replayed; 'none' leaves it out."
+            help="Corpus of the accent that the model knows already, which is scored and replayed "
+            "too: starter (the default), another like --corpus, or none.",
+            rich_help_panel=DATA,
         ),
     ] = None,
-    general_accent: Annotated[str | None, typer.Option(help="The accent to take from it.")] = None,
+    general_accent: Annotated[
+        str | None,
+        typer.Option(help="The accent to take from it; general by default.", rich_help_panel=DATA),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="A model with settings that suit it, from configs/presets, such as whisper-small.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of settings, such as an earlier run's config.yaml; it overrides the "
+            "preset, and options override it.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help="What trains: head, top-layers, encoder; for Whisper also decoder."),
+        typer.Option(
+            help="What trains: head, top-layers or encoder; for Whisper also decoder.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     top_layers: Annotated[
-        int | None, typer.Option(help="Encoder layers that top-layers trains.")
+        int | None,
+        typer.Option(
+            help="How many encoder layers top-layers trains; 2 by default.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Most passes over the training utterances.")
+        int | None,
+        typer.Option(
+            help="Passes over the training utterances, at most; training stops by itself when the "
+            "dev set no longer improves.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate of AdamW.")
+        float | None,
+        typer.Option(
+            help="AdamW's peak rate per step, such as 1e-4; by default what suits the model.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Utterances per optimiser step.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Utterances in a batch; less takes less memory.", rich_help_panel=TRAINING
+        ),
+    ] = None,
     augment: Annotated[
-        bool | None, typer.Option("--augment/--no-augment", help="Augment training utterances.")
+        bool | None,
+        typer.Option(
+            "--augment/--no-augment",
+            help="Vary speed, room, noise and level of training utterances; on by default.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     replay: Annotated[
         float | None,
-        typer.Option(help="Share of general utterances among those trained on, 0 to below 1."),
-    ] = None,
-    normaliser: Annotated[
-        str | None, typer.Option(help="Transcript normaliser of the scores: plain or none.")
+        typer.Option(
+            help="Share of general utterances among those trained on, from 0 to below 1.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Draws splits, order, augmentation and dropout.")
+        int | None,
+        typer.Option(
+            help="Whole number from 0 that draws splits, order, augmentation and dropout.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Training precision: auto, float32 or bf16.")
+        str | None,
+        typer.Option(
+            help="Numbers to train in: float32, bf16, or auto for the device's best.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Run folder; default runs/<accent>.")] = None,
+    device: Device = None,
+    normaliser: Annotated[
+        str | None,
+        typer.Option(
+            help="How texts are made alike before they are scored: plain or none.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The run folder; runs/ACCENT by default.", rich_help_panel=RUNNING),
+    ] = None,
     overwrite: Annotated[
-        bool | None, typer.Option("--overwrite", help="Replace an earlier run in that folder.")
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="A model with its settings, from configs/presets.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings; flags override it.")
+        bool | None,
+        typer.Option(
+            "--overwrite", help="Replace an earlier run in that folder.", rich_help_panel=RUNNING
+        ),
     ] = None,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Adapt a model to an accent, and score it before and after.
 
-    Writes the run folder: model/ (a transformers checkpoint), hypotheses/, report.html, report.md and
-    report.json, README.md (the model card), config.yaml (everything resolved).
-    """
-    from speechtl import config as configuration  # noqa: PLC0415
+    The run folder gets model/ (a transformers checkpoint), hypotheses/,
+    report.html, report.md, report.json, README.md (the model card) and
+    config.yaml (every setting).
 
-    flags: dict[str, Any] = {
-        "accent": accent,
-        "model": model,
-        "corpus": corpus,
-        "general": general,
-        "general_accent": general_accent,
-        "strategy": strategy,
-        "top_layers": top_layers,
-        "replay": replay,
-        "augment": augment,
-        "normaliser": normaliser,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-        "output": output,
-        "overwrite": overwrite,
-        "training": _given(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size),
-    }
+    Ctrl-C ends the training; what it reached is still scored and saved.
+    """
+    with err.status("starting", spinner="dots"):
+        from speechtl import config as configuration  # noqa: PLC0415
+
+    flags = _given(
+        accent=accent,
+        model=model,
+        corpus=corpus,
+        general=general,
+        general_accent=general_accent,
+        strategy=strategy,
+        top_layers=top_layers,
+        replay=replay,
+        augment=augment,
+        normaliser=normaliser,
+        seed=seed,
+        device=device,
+        precision=precision,
+        output=output,
+        overwrite=overwrite,
+        training=_given(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size),
+    )
     layers = configuration.merged(
         configuration.preset(preset) if preset else {},
         configuration.read_yaml(config) if config else {},
-        _given(**flags),
+        flags,
     )
     if layers.get("general") == "none":
         layers["general"] = None
     if not layers.get("accent"):
         known = ", ".join(configuration.accent_names())
-        raise ConfigError(f"name the accent to adapt to with --accent, for instance: {known}")
-    _adapt(
-        configuration.run_config(layers, where=str(config) if config else "the run's settings"),
-        quiet=quiet,
-    )
+        raise ConfigError(f"name the accent to adapt to with --accent; known are: {known}")
+    where = f"{config} with the options" if config else "the options"
+    _adapt(configuration.run_config(layers, where=where), quiet=quiet)
 
 
 def _adapt(config: RunConfig, *, quiet: bool) -> None:
-    _calm()
-    with err.status("loading", spinner="dots"):
+    with err.status("starting", spinner="dots"):
         from speechtl import pipeline  # noqa: PLC0415
         from speechtl.report import terminal  # noqa: PLC0415
-    report = pipeline.adapt(config, pipeline.Listener() if quiet else _terminal())
+    report = pipeline.adapt(config, None if quiet else _Talking())
     out.print(terminal.render(report))
     directory = pipeline.run_folder(config)
     out.print(
-        f"Report: {directory / 'report.html'}\nModel:  {directory / 'model'}",
+        f"Report: {escape(str(directory / 'report.html'))}\n"
+        f"Model:  {escape(str(directory / 'model'))}",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _terminal() -> Listener:
-    from speechtl import pipeline, progress  # noqa: PLC0415
-    from speechtl.training import EpochRecord  # noqa: PLC0415
+class _Bars:
+    """A `speechtl.pipeline.Listener` that shows on the terminal that work goes on, and no more."""
 
-    class Terminal(pipeline.Listener):
-        track = staticmethod(progress.bars(err))
+    def __init__(self) -> None:
+        self.track = progress.bars(err)
 
-        def note(self, message: str) -> None:
-            err.print(escape(message), highlight=False)
+    def busy(self, what: str) -> AbstractContextManager[object]:
+        return err.status(escape(what), spinner="dots")
 
-        def parts(self, rows: Sequence[pipeline.PartRow], cut: str) -> None:
-            err.print(_part_table(rows, cut))
+    def note(self, message: str) -> None:
+        pass
 
-        def epoch(self, record: EpochRecord, best: bool) -> None:
-            loss = "" if record.loss is None else f"loss {record.loss:.3f}, "
-            name = "base model" if record.epoch == 0 else f"epoch {record.epoch}"
-            err.print(
-                f"{name}: {loss}dev WER {record.dev_wer:.1%}{' (best)' if best else ''}",
-                highlight=False,
-            )
+    def parts(self, rows: Sequence[PartRow], cut: str) -> None:
+        pass
 
-    return Terminal()
+    def epoch(self, record: EpochRecord, best: bool) -> None:
+        pass
 
 
-def _part_table(rows: Sequence[Any], cut: str) -> Table:
-    table = Table(title="What trains", title_justify="left", title_style="bold")
+class _Talking(_Bars):
+    """A `speechtl.pipeline.Listener` that also tells what is found and reached."""
+
+    def note(self, message: str) -> None:
+        wrapped = textwrap.fill(
+            message,
+            err.width,
+            subsequent_indent=" " * (2 + len(message) - len(message.lstrip())),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        err.print(Text(wrapped), soft_wrap=True)
+
+    def parts(self, rows: Sequence[PartRow], cut: str) -> None:
+        err.print(Text("What trains", style="bold"))
+        err.print(_part_table(rows, cut))
+
+    def epoch(self, record: EpochRecord, best: bool) -> None:
+        name = f"epoch {record.epoch}:" if record.epoch else "base model:"
+        loss = " " * 12 if record.loss is None else f"loss {record.loss:<7.3f}"
+        mark = "  best so far" if best and record.epoch else ""
+        err.print(f"{name:12}{loss}dev WER {record.dev_wer:6.1%}{mark}", highlight=False)
+
+
+def _part_table(rows: Sequence[PartRow], cut: str) -> Table:
+    table = Table()
     table.add_column("part")
     table.add_column("parameters", justify="right")
     table.add_column("")
@@ -219,41 +337,63 @@ def _part_table(rows: Sequence[Any], cut: str) -> Table:
     return table
 
 
-@app.command()
-def transcribe(  # noqa: D417
+@app.command(epilog=EXIT_CODES, context_settings=HELP)
+def transcribe(
     audio: Annotated[
-        list[Path], typer.Argument(help="Audio files, or folders of them.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Audio files (WAV, FLAC, Ogg, Opus, MP3, AIFF), or folders of them.",
+            metavar="FILE_OR_FOLDER...",
+            show_default=False,
+        ),
     ],
     model: Annotated[
-        str, typer.Option(help="A run's model folder, a starter name, or a hub id[@revision].")
+        str,
+        typer.Option(
+            help="A run's model folder, a starter's name, or a hub id such as owner/name@revision."
+        ),
     ] = "starter-wav2vec2",
-    format: Annotated[str, typer.Option("--format", help="txt, json or tsv.")] = "txt",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str, typer.Option("--format", help="What to write: txt, json or tsv.")
+    ] = "txt",
     output: Annotated[
-        Path | None, typer.Option(help="Folder for one text file per recording; default: print.")
+        Path | None,
+        typer.Option(
+            help="Folder that gets a text file for each recording; without it they are printed."
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Segments decoded together.", min=1)] = 8,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    batch_size: Annotated[
+        int, typer.Option(help="Segments decoded together; less takes less memory.", min=1)
+    ] = 8,
+    device: Device = "auto",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)
+    ] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Transcribe recordings of any length, sample rate and channel count.
 
-    A file that fails is reported and does not stop the rest; the exit code then is 3.
+    A file that fails is told on standard error and does not stop the rest;
+    the exit code is 3 then.
     """
-    _calm()
-    with err.status("loading", spinner="dots"):
-        from speechtl import models, progress, transcription  # noqa: PLC0415
+    with err.status("starting", spinner="dots"):
+        from speechtl import models, transcription  # noqa: PLC0415
     files = transcription.audio_files(audio)
     writer = transcription.writer(format, named=output is None and len(files) > 1)
     if output is not None:
         transcription.check_distinct(files, suffix=format)
-    loaded = models.load(model, device=models.pick_device(device))
+    with err.status(f"loading {escape(model)}", spinner="dots"):
+        loaded = models.load(model, device=models.pick_device(device or "auto"))
     failures = 0
     for result in transcription.transcribe_files(
-        loaded, files, batch_size=batch_size, track=progress.bars(err)
+        loaded,
+        files,
+        batch_size=batch_size,
+        track=progress.silent if quiet else progress.bars(err),
     ):
         if isinstance(result, transcription.Failure):
             failures += 1
-            err.print(f"[red]error:[/] {escape(result.reason)}", highlight=False, soft_wrap=True)
+            _complain(result.reason)
         else:
             _emit(result, writer, output, format)
     if failures:
@@ -273,46 +413,56 @@ def _emit(
     write_text(output / f"{result.audio.stem}.{suffix}", writer(result))
 
 
-@app.command()
-def benchmark(  # noqa: D417
+@app.command(epilog=EXIT_CODES, context_settings=HELP)
+def benchmark(
     accents: Annotated[
         str, typer.Option(help="Accents, separated by commas.")
     ] = "scottish,lancashire,west_midlands,caribbean",
-    models: Annotated[str, typer.Option(help="Models, separated by commas.")] = "starter-wav2vec2",
+    models: Annotated[
+        str, typer.Option(help="Models as --model of adapt takes them, separated by commas.")
+    ] = "starter-wav2vec2",
     strategies: Annotated[
-        str, typer.Option(help="Strategies, separated by commas; 'default' is the family's own.")
+        str, typer.Option(help="Strategies, separated by commas; default is the family's own.")
     ] = "default",
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    epochs: Annotated[int | None, typer.Option(help="Most epochs of each run.")] = None,
+    seeds: Annotated[str, typer.Option(help="Whole numbers from 0, separated by commas.")] = "0",
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training utterances in each run, at most.")
+    ] = None,
     output: Annotated[
         Path,
-        typer.Option(help="Folder of the table and of each run; an unfinished one is resumed."),
+        typer.Option(help="Folder of the tables and of every run; what is there is not run again."),
     ] = Path("benchmarks"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the table alone.", rich_help_panel=RUNNING)
+    ] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Adapt each combination of accents, models, strategies and seeds, and print one table.
 
-    Finished combinations are kept and not run again: the same command resumes where it stopped.
+    Finished combinations are kept: the same command resumes where it stopped.
     """
-    _calm()
-    with err.status("loading", spinner="dots"):
+    with err.status("starting", spinner="dots"):
         from speechtl import benchmark as bench  # noqa: PLC0415
+        from speechtl import pipeline  # noqa: PLC0415
     grid = bench.Grid(
         accents=_listed(accents),
         models=_listed(models),
         strategies=_listed(strategies),
         seeds=_listed(seeds),
         epochs=epochs,
-        device=device,
+        device=device or "auto",
     )
-    rows = bench.run(grid, output, say=lambda line: err.print(escape(line), highlight=False))
+
+    def say(line: str) -> None:
+        if not quiet:
+            err.print(escape(line), highlight=False)
+
+    listener = pipeline.Silent() if quiet else _Bars()
+    rows = bench.run(grid, output, say=say, adapt=lambda config: pipeline.adapt(config, listener))
     out.print(bench.table(rows))
-    out.print(
-        f"Table: {output / 'benchmark.md'}, {output / 'benchmark.csv'}, {output / 'benchmark.png'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    tables = (escape(str(output / f"benchmark.{suffix}")) for suffix in ("md", "csv", "png"))
+    out.print(f"Table: {', '.join(tables)}", highlight=False, soft_wrap=True)
     if any(row.error for row in rows):
         raise typer.Exit(1)
 
@@ -328,24 +478,43 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _calm() -> None:
     """Keep libraries' own bars and advice from the terminal; errors still come through."""
-    import os  # noqa: PLC0415
-
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DATASETS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    warnings.filterwarnings("ignore")
+    # Whoever asks for warnings (python -W) gets them.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    command: str | None = None,
+    program: str = "speechtl",
+) -> int:
     """Run the command line and return its exit code; print an input's error as one message.
 
     `--debug` anywhere among the arguments shows the traceback too.
+
+    Args:
+        arguments: What was typed; None takes the process's own, and keeps libraries' warnings and
+            progress bars out of its terminal.
+        command: The one command that `arguments` are for; None lets the first of them name it.
+        program: What the usage calls the program.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        _calm()
+        arguments = sys.argv[1:]
+    group: Any = typer.main.get_command(app)
+    chosen = group.commands[command] if command else group
     try:
-        app(arguments)
+        chosen.main(args=list(arguments), prog_name=program)
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 0
+        code = ended.code if isinstance(ended.code, int) else 0
+        if code == 130:
+            _complain("stopped by hand; what was finished before is kept")
+        return code
     except SpeechtlError as error:
         if "--debug" in arguments:
             traceback.print_exc()

@@ -235,6 +235,9 @@ def _fault(fault: Any, kind: type[Any]) -> str:
             return f"'{key}' is missing"
         case "value_error":  # a section's own ConfigError, which names what it found
             return str(fault["ctx"]["error"])
+        case "literal_error":
+            meant = suggestion(str(fault["input"]), re.findall("'(.+?)'", fault["ctx"]["expected"]))
+            return f"{key}: there is no '{fault['input']}'; {meant}give {fault['ctx']['expected']}"
         case _:
             return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
 

@@ -80,8 +80,10 @@ class PartRow:
 class Listener(Protocol):
     """Is told how a run goes."""
 
-    track: Track
-    """Shows how far an iterable has come."""
+    @property
+    def track(self) -> Track:
+        """Shows how far an iterable has come."""
+        ...
 
     def busy(self, what: str) -> AbstractContextManager[object]:
         """Show that something of unknown length is being done, as long as the block runs."""
@@ -105,7 +107,7 @@ class Silent:
 
     track: Track = staticmethod(silent)
 
-    def busy(self, what: str) -> AbstractContextManager[object]:
+    def busy(self, what: str) -> AbstractContextManager[object]:  # noqa: ARG002
         """Show nothing."""
         return nullcontext()
 
@@ -354,7 +356,7 @@ def _load(name: str, config: RunConfig) -> Corpus:
     try:
         return corpora.load(name)
     except DataError as error:
-        if config.corpus is not None:
+        if config.corpus is not None or name == "starter":
             raise
         raise DataError(
             f"the starter does not speak '{config.accent}', and its own corpus could not be had. "
@@ -502,7 +504,7 @@ def _part_rows(run: _Run) -> list[PartRow]:
 def _outcome(history: History) -> str:
     last = history.epochs[-1].epoch
     why = {
-        "finished": f"all {_count(last, 'epoch')} done",
+        "finished": f"{_count(last, 'epoch')} done",
         "early": f"stopped after epoch {last}: dev WER no longer fell",
         "interrupted": f"stopped by hand in epoch {last}",
         "diverged": f"stopped in epoch {last}: the loss is no number; lower --learning-rate",
@@ -701,11 +703,11 @@ def _save_model(run: _Run) -> None:
     try:
         run.model.save(partial)
         partial.replace(run.directory / "model")
-    except (OSError, SafetensorError) as error:
+    except (OSError, OutputError, SafetensorError) as error:
         # safetensors tells of a full disk in an error of its own.
         raise OutputError(
-            f"{run.directory / 'model'}: cannot be written ({error}); choose a folder that you "
-            "may write and that has room"
+            f"{run.directory / 'model'}: cannot be written ({error.__cause__ or error}); choose a "
+            "folder that you may write and that has room"
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -15,15 +18,18 @@ from speechtl import augment
 from speechtl.audio import SAMPLE_RATE, Waveform, write
 from speechtl.augment import AdditiveNoise, Gain, SpeedPerturbation
 from speechtl.corpus import Utterance
+from speechtl.errors import DataError
 from speechtl.features import (
     Example,
     Waveforms,
     encode_for_decoding,
     encode_for_training,
+    example,
     length_buckets,
 )
 from speechtl.models import Features, SpeechModel, load
 
+T = TypeVar("T")
 lengths = st.lists(st.floats(min_value=0.1, max_value=30), max_size=40)
 
 
@@ -156,6 +162,55 @@ def test_two_stretches_of_a_recording_are_two_waveforms(utterances: list[Utteran
     np.testing.assert_array_equal(held(stretches[0]), held(whole)[:3200])
 
 
+def test_reading_all_tells_what_cannot_be_read_and_holds_the_rest(
+    utterances: list[Utterance], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
+    gone = replace(utterances[0], id="gone", audio=tmp_path / "gone.wav")
+    broken = replace(utterances[0], id="broken", audio=tmp_path / "broken.wav")
+    held = Waveforms()
+    told: list[tuple[str, int]] = []
+
+    def track(items: Iterable[T], description: str, *, total: int) -> Iterable[T]:
+        told.append((description, total))
+        return items
+
+    faults = held.read_all([gone, *utterances, broken, utterances[0]], track=track)
+    assert len(faults) == 2
+    assert "'gone'" in faults[0]
+    assert "'broken'" in faults[1]
+    assert told == [("reading audio", 10)]
+    for each in utterances:
+        assert held(each) is held(each)
+
+
+def test_reading_all_reads_more_utterances_than_it_reads_ahead(utterances: list[Utterance]) -> None:
+    first = utterances[1]
+    many = [replace(first, id=str(i), start=0.001 * i, end=0.001 * i + 0.01) for i in range(150)]
+    held = Waveforms()
+    assert held.read_all(many) == ()
+    assert all(held(each) is held(each) and len(held(each)) == 160 for each in many)
+
+
+# --- what can be trained on -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "reason"),
+    [
+        ("thé cat", 1.0, "'É'"),
+        ("the cat", 0.05, "frames, but 7 labels"),
+        ("the cat", 30.5, "30.5 s are too long to train on.*at most 30 s: split"),
+    ],
+)
+def test_what_a_model_cannot_train_on_is_refused_with_the_reason(
+    model: SpeechModel, text: str, seconds: float, reason: str
+) -> None:
+    refused = Utterance("u1", Path("u1.wav"), text, "speaker", "accent")
+    with pytest.raises(DataError, match=reason):
+        example(model, refused, samples=int(seconds * SAMPLE_RATE))
+
+
 # --- encode_for_training --------------------------------------------------------------------------
 
 
@@ -267,8 +322,30 @@ def test_an_utterance_that_slowing_makes_too_long_is_trained_on_unchanged(tmp_pa
     assert torch.equal(features.hidden, whisper.encode([noise_of(chosen[0])], "frontend").hidden)
 
 
-def noise_of(example: Example) -> Waveform:
-    return example.utterance.waveform()
+def test_a_copy_that_speeding_makes_too_short_for_its_labels_is_trained_on_unchanged(
+    model: SpeechModel, tmp_path: Path
+) -> None:
+    plain = utterance(tmp_path, "u1", seconds=0.5)
+    # 0.5 s are 48 frames, and the label of each letter needs one; played at 1.25 they are 38.
+    fitting = replace(plain, text="ab" * 24)
+    faster = SpeedPerturbation(factors=(1.25,))
+    for text, samples in (("ab" * 24, 8000), ("ab" * 19, 6400)):
+        chosen = [example(model, replace(fitting, text=text), samples=8000)]
+        ((features, _),) = encode_for_training(
+            model,
+            chosen,
+            "feature_encoder",
+            batch_size=1,
+            augmentation=faster,
+            seed=0,
+            copy=1,
+            waveforms=Waveforms(),
+        )
+        assert features.lengths.tolist() == [samples]
+
+
+def noise_of(trained: Example) -> Waveform:
+    return trained.utterance.waveform()
 
 
 # --- encode_for_decoding --------------------------------------------------------------------------

@@ -168,21 +168,31 @@ def test_a_mask_is_laid_on_training_batches_alone(fresh: Callable[[Family], Spee
     assert len(masked) == 4  # two epochs of two batches
 
 
-def test_a_strategy_that_unfreezes_is_asked_for_its_step(
-    fresh: Callable[[Family], SpeechModel],
+def test_a_part_that_a_strategy_unfreezes_trains_from_that_step_on(
+    fresh: Callable[[Family], SpeechModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, asked = fresh("ctc"), []
+    model = fresh("ctc")
 
-    @dataclass(frozen=True)
-    class Noted:
+    class Downwards:
+        """Unfreezes the top encoder layer after three of six steps, in the middle of an epoch."""
+
         def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:
-            asked.append(step)
-            return frozenset({"head"})
+            return frozenset(parts[-1:] if step < 3 else parts[-2:])
 
-    run = Fit(model)
+    trained: list[set[str]] = []
+    loss = model.loss
+
+    def noted(features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+        parts = model.parts()
+        trained.append({part.name for part in parts if part.parameters()[0].requires_grad})
+        return loss(features, labels)
+
+    monkeypatch.setattr(model, "loss", noted)
+    run = Fit(model, "top-layers")  # whose features are cut where the layer begins
+    before = weights(model)
     fit(
         model,
-        Noted(),
+        Downwards(),
         run.batches,
         batches_per_epoch=2,
         dev_wer=run.dev_wer,
@@ -190,7 +200,11 @@ def test_a_strategy_that_unfreezes_is_asked_for_its_step(
         learning_rate=1e-3,
         precision="float32",
     )
-    assert sorted(set(asked)) == [0, 2, 4]
+    assert trained == [{"head"}] * 3 + [{"encoder.2", "head"}] * 3
+    _, first, second, _ = run.seen
+    layer = [name for name in before if "encoder.layers.2." in name]
+    assert all(torch.equal(first[name], before[name]) for name in layer)
+    assert not all(torch.equal(second[name], before[name]) for name in layer)
 
 
 # --- which epoch is kept, and when it stops -------------------------------------------------------
@@ -276,6 +290,23 @@ def test_ctrl_c_stops_after_the_step_at_hand_and_keeps_the_best_weights(
     assert history.best_epoch == 1
     assert same(weights(run.model), run.seen[1])
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_ctrl_c_before_the_first_epoch_trains_nothing(
+    fresh: Callable[[Family], SpeechModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Fit(fresh("ctc"))
+    dev_wer = run.dev_wer
+
+    def pressed() -> float:
+        signal.raise_signal(signal.SIGINT)
+        return dev_wer()
+
+    monkeypatch.setattr(run, "dev_wer", pressed)
+    history = run.run()
+    assert (history.stopped, history.best_epoch, len(history.epochs)) == ("interrupted", 0, 1)
+    assert same(weights(run.model), run.seen[0])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")

@@ -1,0 +1,119 @@
+"""The main job on the starter, as a user runs it: adapt, score, open the checkpoint, transcribe."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechtl import models
+from speechtl.corpora import starter
+from speechtl.corpus import Utterance
+from speechtl.metrics import total, word_errors
+from speechtl.transcription import transcribe_utterances
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / "scripts" / script), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which one short adaptation of the starter has run."""
+    folder = tmp_path_factory.mktemp("user")
+    done = run("adapt.py", "--accent", "caribbean", "--epochs", "2", folder=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "adapt.out").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "runs/caribbean/report.json").read_text())
+    return found
+
+
+def test_the_adapted_model_is_better_on_the_accent(report: dict[str, Any]) -> None:
+    target = report["sets"]["target"]
+    assert target["adapted"]["wer"] < 0.95 * target["base"]["wer"]
+    assert target["difference"]["wer"] == target["adapted"]["wer"] - target["base"]["wer"]
+
+
+def test_the_report_has_what_its_readers_count_on(report: dict[str, Any]) -> None:
+    for key in ("accent", "model", "strategy", "seed", "normaliser", "cut"):
+        assert report[key] is not None, key
+    assert report["parameters"]["trainable"] > 0 < report["parameters"]["frozen"]
+    assert set(report["timing"]) == {"load_s", "features_s", "train_s", "score_s", "total_s"}
+    for name, speakers in (("target", 8), ("general", 16)):
+        found = report["sets"][name]
+        assert found["speakers"] == speakers
+        for system in ("base", "adapted"):
+            counted = found[system]
+            errors = counted["substitutions"] + counted["deletions"] + counted["insertions"]
+            assert counted["wer"] == pytest.approx(errors / found["words"])
+            assert 0 < counted["cer"] < counted["wer"]
+
+
+def test_the_terminal_shows_both_accents_before_and_after(folder: Path) -> None:
+    shown = (folder / "adapt.out").read_text()
+    assert "Caribbean" in shown
+    assert "General" in shown
+    assert "report.html" in shown
+
+
+def test_the_checkpoint_gives_the_scored_texts_through_transformers_pipeline(folder: Path) -> None:
+    from transformers import pipeline
+
+    rows = [
+        json.loads(line)
+        for line in (folder / "runs/caribbean/hypotheses/target.adapted.jsonl").open()
+    ][:12]
+    recognise = pipeline(
+        "automatic-speech-recognition", model=str(folder / "runs/caribbean/model"), device="cpu"
+    )
+    by_audio = {str(u.audio): u for u in starter.load()}
+    for row in rows:
+        assert Path(row["audio"]).is_absolute()
+        text = recognise(by_audio[row["audio"]].waveform())["text"]
+        assert text.strip() == row["hypothesis"].strip()
+
+
+def test_the_frozen_feature_encoder_is_bit_identical(folder: Path) -> None:
+    base = models.load("starter-wav2vec2").network.state_dict()
+    adapted = models.load(str(folder / "runs/caribbean/model")).network.state_dict()
+    frozen = [name for name in base if "feature_extractor" in name]
+    assert frozen
+    assert all(base[name].equal(adapted[name]) for name in frozen)
+    assert not all(base[name].equal(adapted[name]) for name in base)
+
+
+def test_the_adapted_model_transcribes_a_file(folder: Path) -> None:
+    utterance = next(iter(starter.load().where(accent="caribbean", split="test")))
+    done = run(
+        "transcribe.py", "--model", "runs/caribbean/model", str(utterance.audio), folder=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert word_errors(utterance.text, done.stdout.strip()).hits > 0
+
+
+def test_the_base_model_knows_general_english_and_scottish_clearly_less() -> None:
+    corpus = starter.load()
+    model = models.load("starter-wav2vec2")
+    rates = {}
+    for accent in ("general", "scottish"):
+        utterances: list[Utterance] = list(corpus.where(accent=accent, split="test"))
+        texts = transcribe_utterances(model, utterances, cut="head")
+        counts = (word_errors(u.text, t) for u, t in zip(utterances, texts, strict=True))
+        rates[accent] = total(counts).rate
+    assert rates["general"] <= BASE_GENERAL_WER
+    assert rates["scottish"] >= 1.5 * rates["general"]
+
+
+BASE_GENERAL_WER = 0.15
