@@ -36,7 +36,8 @@ err = Console(stderr=True)
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a fault of the program, or a benchmark with failed runs; 2 options or "
-    "settings; 3 audio, transcripts or manifests; 4 the model; 5 the output folder; 130 Ctrl-C outside of training."
+    "settings; 3 audio, transcripts or manifests; 4 the model; 5 the output folder; 130 Ctrl-C "
+    "outside of training."
 )
 
 HELP = {"help_option_names": ["-h", "--help"]}

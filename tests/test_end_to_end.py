@@ -1,4 +1,4 @@
-"""The main job on the starter, as a user runs it: adapt, score, open the checkpoint, transcribe."""
+"""The main job on the starter, as a user runs it: adapt, score, open the model, transcribe."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_checkpoint_gives_the_scored_texts_through_transformers_pipeline(fol
         json.loads(line)
         for line in (folder / "runs/caribbean/hypotheses/target.adapted.jsonl").open()
     ][:12]
-    recognise = pipeline(
+    recognise: Any = pipeline(
         "automatic-speech-recognition", model=str(folder / "runs/caribbean/model"), device="cpu"
     )
     by_audio = {str(u.audio): u for u in starter.load()}

@@ -160,12 +160,10 @@ def write_whisper_checkpoint(directory: Path, kind: str, *, window_s: int = 2) -
     torch.manual_seed(1)
     with quiet():
         network = WhisperForConditionalGeneration(config)
-        network.generation_config = GenerationConfig(**generation)  # type: ignore[no-untyped-call]
+        network.generation_config = GenerationConfig(**generation)
         network.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
-        extractor = WhisperFeatureExtractor(  # type: ignore[no-untyped-call]
-            feature_size=16, chunk_length=window_s
-        )
+        extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=window_s)
         extractor.save_pretrained(directory)
     return directory
 

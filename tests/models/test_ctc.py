@@ -177,7 +177,7 @@ def test_gradients_reach_the_suffix_and_nothing_below_it(kind: str, checkpoint: 
     waveforms = [noise(0.5, seed=1), noise(0.3, seed=2)]
     for cut in ("feature_encoder", "encoder.1"):
         model.network.zero_grad(set_to_none=True)
-        model.loss(model.encode(waveforms, cut), [[7, 8], [9]]).backward()  # type: ignore[no-untyped-call]
+        model.loss(model.encode(waveforms, cut), [[7, 8], [9]]).backward()
         for part in model.parts():
             reached = any(p.grad is not None and p.grad.any() for p in part.parameters())
             assert reached == (names(model).index(part.name) >= names(model).index(cut))
@@ -189,7 +189,7 @@ def test_a_step_on_the_suffix_lowers_the_loss(checkpoint: Checkpoint) -> None:
     labels = [model.labels("cat", samples=8000)]
     optimiser = torch.optim.SGD(model.network.parameters(), lr=1e-3)
     before = model.loss(features, labels)
-    before.backward()  # type: ignore[no-untyped-call]
+    before.backward()
     optimiser.step()
     assert model.loss(features, labels).item() < before.item()
 
@@ -274,7 +274,7 @@ def test_a_saved_model_gives_the_same_text_everywhere(
     assert len(text) > 3
     assert {path.name for path in tmp_path.glob("*.safetensors")} == {"model.safetensors"}
     assert load(str(tmp_path)).decode(model.encode([waveform], "head")) == [text]
-    processor = AutoProcessor.from_pretrained(tmp_path)  # type: ignore[no-untyped-call]
+    processor = AutoProcessor.from_pretrained(tmp_path)
     with quiet(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
         network = AutoModelForCTC.from_pretrained(tmp_path).eval()

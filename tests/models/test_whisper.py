@@ -105,7 +105,7 @@ def test_gradients_reach_the_suffix_and_nothing_below_it(checkpoint: Checkpoint)
     for cut in CUTS:
         model.network.zero_grad(set_to_none=True)
         labels = [model.labels("the cat", samples=8000)]
-        model.loss(model.encode([noise(0.5, seed=1)], cut), labels).backward()  # type: ignore[no-untyped-call]
+        model.loss(model.encode([noise(0.5, seed=1)], cut), labels).backward()
         for part in model.parts():
             reached = any(p.grad is not None and p.grad.any() for p in part.parameters())
             assert reached == (NAMES.index(part.name) >= NAMES.index(cut))
@@ -242,7 +242,7 @@ def test_a_saved_model_gives_the_same_text_everywhere(
     assert (saved / "preprocessor_config.json").is_file()
     assert (saved / "tokenizer.json").is_file()
     with quiet():
-        processor = AutoProcessor.from_pretrained(saved)  # type: ignore[no-untyped-call]
+        processor = AutoProcessor.from_pretrained(saved)
         network = AutoModelForSpeechSeq2Seq.from_pretrained(saved)
         inputs = processor(waveform, sampling_rate=16_000, return_tensors="pt")
         ids = network.generate(inputs.input_features)
