@@ -116,4 +116,4 @@ def test_the_base_model_knows_general_english_and_scottish_clearly_less() -> Non
     assert rates["scottish"] >= 1.5 * rates["general"]
 
 
-BASE_GENERAL_WER = 0.15
+BASE_GENERAL_WER = 0.25

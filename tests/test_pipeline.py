@@ -268,7 +268,7 @@ def test_the_saved_configuration_is_resolved_and_runs_again_to_the_same_report(
     written = run_folder(chosen) / "config.yaml"
     saved = yaml.safe_load(written.read_text(encoding="utf-8"))
     assert saved["run"]["strategy"] == "encoder"
-    assert saved["run"]["training"]["learning_rate"] == 1e-4
+    assert saved["run"]["training"]["learning_rate"] == 1e-3
     assert set(saved["facts"]["data_digest"]) == {"target", "general"}
     settings = read_yaml(written) | {"output": tmp_path / "again"}
     again = adapt(run_config(settings, where="config.yaml"))
@@ -278,8 +278,10 @@ def test_the_saved_configuration_is_resolved_and_runs_again_to_the_same_report(
 @pytest.mark.parametrize(
     ("family", "width", "name", "rate"),
     [
-        ("ctc", 0, "head", 1e-3),
-        ("ctc", 0, "encoder", 1e-4),
+        ("ctc", 768, "head", 1e-3),
+        ("ctc", 768, "encoder", 1e-4),
+        ("ctc", 256, "encoder", 3e-4),
+        ("ctc", 16, "encoder", 1e-3),
         ("whisper", 768, "decoder", 1.25e-5),
         ("whisper", 16, "head", 1e-4),
     ],
@@ -287,9 +289,9 @@ def test_the_saved_configuration_is_resolved_and_runs_again_to_the_same_report(
 def test_the_learning_rate_suits_the_model_where_none_is_given(
     family: str, width: int, name: StrategyName, rate: float
 ) -> None:
-    network = SimpleNamespace(config=SimpleNamespace(d_model=width))
+    network = SimpleNamespace(config=SimpleNamespace(d_model=width, hidden_size=width))
     model: Any = SimpleNamespace(family=family, network=network)
-    assert pipeline._default_rate(model, name) == rate
+    assert pipeline._default_rate(model, name) == pytest.approx(rate)
 
 
 # --- the data -------------------------------------------------------------------------------------
