@@ -75,7 +75,7 @@ class RunConfig:
     general_accent: str = "general"
     strategy: StrategyName | None = None
     top_layers: int = 2
-    replay: float = 0.2
+    replay: float = 0.35
     augment: bool = True
     training: TrainingConfig = field(default_factory=TrainingConfig)
     normaliser: str = "plain"

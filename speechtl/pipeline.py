@@ -461,9 +461,9 @@ def _fit(run: _Run) -> History:
 
 def _default_rate(model: SpeechModel, name: StrategyName) -> float:
     if model.family == "ctc":
-        # 1e-4 suits the width of the base models; Adam's best rate for the layers goes with the
+        # 5e-5 suits the width of the base models; Adam's best rate for the layers goes with the
         # inverse of the width (Yang et al. 2022, "Tensor programs V", table 3).
-        scaled = 1e-4 * 768 / model.network.config.hidden_size
+        scaled = 5e-5 * 768 / model.network.config.hidden_size
         return 1e-3 if name == "head" else min(1e-3, scaled)
     # About 40 times below Whisper's pre-training rates, by width (vasistalodagala/whisper-finetune,
     # README).

@@ -55,7 +55,7 @@ class TrainingConfig:
         patience: Epochs without a better dev WER after which training stops.
     """
 
-    epochs: int = 10
+    epochs: int = 7
     learning_rate: float | None = None
     batch_size: int = 16
     accumulation: int = 1
