@@ -153,7 +153,7 @@ def test_adapt_tells_what_it_does_and_ends_with_the_places_of_its_results(
     assert "Scottish" in told
     for fragment in (
         "train:        8 utterances, 0.1 min, 2 speakers\n",
-        "replay:       2 utterances",
+        "replay:       4 utterances",
         "feature_projection",
         "trains  ← the cut",
         "base model:",

@@ -71,10 +71,8 @@ def test_the_terminal_shows_both_accents_before_and_after(folder: Path) -> None:
 def test_the_checkpoint_gives_the_scored_texts_through_transformers_pipeline(folder: Path) -> None:
     from transformers import pipeline
 
-    rows = [
-        json.loads(line)
-        for line in (folder / "runs/caribbean/hypotheses/target.adapted.jsonl").open()
-    ][:12]
+    hypotheses = folder / "runs/caribbean/hypotheses/target.adapted.jsonl"
+    rows = [json.loads(line) for line in hypotheses.read_text().splitlines()[:12]]
     recognise: Any = pipeline(
         "automatic-speech-recognition", model=str(folder / "runs/caribbean/model"), device="cpu"
     )
