@@ -17,6 +17,8 @@ from speechtl.metrics import total, word_errors
 from speechtl.transcription import transcribe_utterances
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# The interim base model has 0.199; the finished one is to be held to 0.15.
+BASE_GENERAL_WER = 0.25
 
 
 def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -112,6 +114,3 @@ def test_the_base_model_knows_general_english_and_scottish_clearly_less() -> Non
         rates[accent] = total(counts).rate
     assert rates["general"] <= BASE_GENERAL_WER
     assert rates["scottish"] >= 1.5 * rates["general"]
-
-
-BASE_GENERAL_WER = 0.25
