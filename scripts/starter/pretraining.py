@@ -92,13 +92,18 @@ class Recordings:
         return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def _stretched(data: Recordings, row: int, factor: float) -> Tensor:
+    """Return a row's samples played at `factor` times their length; the pitch moves along."""
+    waveform = torch.from_numpy(data.waveform(row))[None, None]
+    return functional.interpolate(waveform, scale_factor=factor, mode="linear")[0, 0]
+
+
 def _inputs(data: Recordings, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return stretched, padded waveforms of zero mean and unit variance, and their mask."""
     padded = torch.zeros(len(batch.rows), batch.samples)
     mask = torch.zeros(padded.shape, dtype=torch.long)
     for i, (row, factor) in enumerate(zip(batch.rows, batch.stretch, strict=True)):
-        waveform = torch.from_numpy(data.waveform(row))[None, None]
-        waveform = functional.interpolate(waveform, scale_factor=factor, mode="linear")[0, 0]
+        waveform = _stretched(data, row, factor)
         padded[i, : len(waveform)] = (waveform - waveform.mean()) / (waveform.std() + 1e-5)
         mask[i, : len(waveform)] = 1
     return padded, mask
@@ -234,15 +239,13 @@ class PhonemeLoss(nn.Module):
     def forward(self, hidden: Tensor, lengths: Tensor, rows: npt.NDArray[np.int64]) -> Tensor:
         """Return the mean loss per phoneme of `hidden` `(batch, frames, channels)`."""
         targets = [self.targets[row] for row in rows]
-        return _ctc(self.head(self.norm(hidden)), lengths, targets, blank=0)
+        return _ctc(self.head(self.norm(hidden)), lengths, targets)
 
 
-def _ctc(logits: Tensor, lengths: Tensor, targets: Sequence[Tensor], *, blank: int) -> Tensor:
+def _ctc(logits: Tensor, lengths: Tensor, targets: Sequence[Tensor]) -> Tensor:
     scores = logits.float().log_softmax(-1).transpose(0, 1)
     sizes = torch.tensor([len(target) for target in targets])
-    return functional.ctc_loss(
-        scores, torch.cat(list(targets)), lengths, sizes, blank=blank, zero_infinity=True
-    )
+    return functional.ctc_loss(scores, torch.cat(list(targets)), lengths, sizes, zero_infinity=True)
 
 
 def train_ctc(
@@ -278,7 +281,7 @@ def train_ctc(
             found = model.wav2vec2(padded, attention_mask=mask, output_hidden_states=True)
             logits = model.lm_head(found.last_hidden_state)
             lengths = _frames(model, mask)
-            characters = _ctc(logits, lengths, [labels[row] for row in batch.rows], blank=0)
+            characters = _ctc(logits, lengths, [labels[row] for row in batch.rows])
             sounds = auxiliary(found.hidden_states[phoneme_layer], lengths, batch.rows)
         _update(optimiser, characters + 0.5 * sounds)
         progress(step, characters=characters.item(), phonemes=sounds.item())
@@ -516,10 +519,7 @@ def _spectra(
     """Return masked log-mel spectra `(batch, bins, frames)` and their encoder frames of speech."""
     waveforms, lengths = [], []
     for row, factor in zip(batch.rows, batch.stretch, strict=True):
-        waveform = torch.from_numpy(data.waveform(row))[None, None]
-        waveforms.append(
-            functional.interpolate(waveform, scale_factor=factor, mode="linear")[0, 0].numpy()
-        )
+        waveforms.append(_stretched(data, row, factor).numpy())
         lengths.append(-(-len(waveforms[-1]) // (2 * extractor.hop_length)))
     mel = extractor(waveforms, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
     if not whole:
@@ -545,12 +545,3 @@ def _encoded(encoder: Any, mel: Tensor) -> Tensor:
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
     normalised: Tensor = encoder.layer_norm(hidden)
     return normalised
-
-
-@torch.inference_mode()
-def greedy_ctc(
-    model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, waveform: npt.NDArray[np.float32]
-) -> str:
-    """Return the best path's text of one waveform."""
-    inputs = processor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-    return str(processor.batch_decode(model(**inputs).logits.argmax(-1))[0])
