@@ -2,7 +2,7 @@
 
     python scripts/build_starter.py --work FOLDER
 
-Needs espeak-ng and flite (Debian packages), and about 4 GB in FOLDER.
+Needs espeak-ng and flite (Debian packages), and about 5 GB in FOLDER.
 
 A stage whose result is in the work folder is not run again, and a training that was ended goes on
 where it was. Two cores take some hours for all of it; each stage says how long it took.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import shutil
 import sys
 import time
@@ -25,6 +26,7 @@ from transformers import Wav2Vec2ForCTC
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from starter import variants
 from starter.plan import corpus_plan, pretraining_plan
 from starter.pretraining import Recordings, new_wav2vec2, new_whisper, train_ctc, train_whisper
 from starter.recordings import write_corpus, write_flat
@@ -32,8 +34,8 @@ from starter.synthesis import phonemes
 
 STARTER = Path(__file__).resolve().parent.parent / "speechtl" / "starter"
 SEED = 2026
-PRETRAINING_UTTERANCES = 32_000
-WAV2VEC2_STEPS = 9_000
+PRETRAINING_UTTERANCES = 40_000
+WAV2VEC2_STEPS = 22_000
 WHISPER_STEPS = 7_000
 
 log = logging.getLogger("build_starter")
@@ -53,6 +55,8 @@ def stage_corpus(_: Path) -> None:
 
 
 def stage_speech(work: Path) -> None:
+    variants.write(work / "voices", SEED)
+    os.environ["ESPEAK_DATA_PATH"] = str(work / "voices")
     plan = islice(pretraining_plan(SEED), PRETRAINING_UTTERANCES)
     hours = write_flat(plan, work / "base")
     (work / "phonemes.json").write_text(json.dumps(spoken_phonemes(Recordings(work / "base"))))
@@ -99,7 +103,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--work", type=Path, required=True, help="folder for intermediate files, about 4 GB"
+        "--work", type=Path, required=True, help="folder for intermediate files, about 5 GB"
     )
     parser.add_argument(
         "--stages",

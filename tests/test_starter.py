@@ -90,3 +90,15 @@ def test_the_build_script_plans_the_corpus_that_is_here(corpus: Corpus) -> None:
         sys.path.remove(str(REPOSITORY / "scripts"))
     planned = [(row.id, row.accent, row.split, row.voice.id, row.text) for row in corpus_plan(2026)]
     assert planned == [(u.id, u.accent, u.split, u.speaker, u.text) for u in corpus]
+
+
+def test_the_base_models_hear_no_voice_of_dev_or_test(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    from starter.voices import BASE_VOICES
+
+    heard = {timbre(voice.id) for voice in BASE_VOICES}
+    held_out = [u.speaker for u in corpus if u.split != "train"]
+    assert heard.isdisjoint(map(timbre, held_out))
+    assert not [voice.id for voice in BASE_VOICES if "scotland" in voice.id or "awb" in voice.id]

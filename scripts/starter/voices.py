@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import variants
+
 __all__ = ["ACCENTS", "BASE_VOICES", "Voice", "voices"]
 
 TEST = ("f4", "m7", "adam", "linda", "paul", "Michael", "aunty", "steph2")
@@ -71,19 +73,19 @@ class Voice:
         return f"{self.engine}/{self.name}"
 
 
-def _espeak(languages: tuple[str, ...], variants: tuple[str, ...]) -> list[Voice]:
+def _espeak(languages: tuple[str, ...], timbres: tuple[str, ...]) -> list[Voice]:
     return [
-        Voice("espeak", f"{language}+{variant}" if variant else language)
+        Voice("espeak", f"{language}+{timbre}" if timbre else language)
         for language in languages
-        for variant in variants
+        for timbre in timbres
     ]
 
 
 BASE_VOICES: tuple[Voice, ...] = (
-    *_espeak(ACCENTS["general"], TRAIN),
-    # Recorded voices are rarer than rule-based ones, and harder: they speak as often as twelve
+    *_espeak(ACCENTS["general"], (*TRAIN, *variants.NAMES)),
+    # Recorded voices are rarer than rule-based ones, and harder: they speak as often as sixteen
     # variants.
-    *(Voice("flite", name) for name in ("slt", "rms", "kal16") for _ in range(12)),
+    *(Voice("flite", name) for name in ("slt", "rms", "kal16") for _ in range(16)),
 )
 """The voices that the base models are trained on, repeated by weight."""
 
