@@ -186,6 +186,14 @@ def adapt(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    interpolation: Annotated[
+        float | None,
+        typer.Option(
+            help="How far the kept weights lie from the base's towards the trained ones, above 0 "
+            "to 1; less guards the general accent.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -248,7 +256,12 @@ def adapt(
         precision=precision,
         output=output,
         overwrite=overwrite,
-        training=_given(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size),
+        training=_given(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            interpolation=interpolation,
+        ),
     )
     layers = configuration.merged(
         configuration.preset(preset) if preset else {},

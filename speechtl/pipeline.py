@@ -461,9 +461,9 @@ def _fit(run: _Run) -> History:
 
 def _default_rate(model: SpeechModel, name: StrategyName) -> float:
     if model.family == "ctc":
-        # 5e-5 suits the width of the base models; Adam's best rate for the layers goes with the
+        # 1e-4 suits the width of the base models; Adam's best rate for the layers goes with the
         # inverse of the width (Yang et al. 2022, "Tensor programs V", table 3).
-        scaled = 5e-5 * 768 / model.network.config.hidden_size
+        scaled = 1e-4 * 768 / model.network.config.hidden_size
         return 1e-3 if name == "head" else min(1e-3, scaled)
     # About 40 times below Whisper's pre-training rates, by width (vasistalodagala/whisper-finetune,
     # README).
@@ -576,6 +576,7 @@ def _facts(run: _Run, rows: Sequence[PartRow], history: History, timing: Timing)
         timing=timing,
         training=tuple(Epoch(r.epoch, r.step, r.loss, r.dev_wer) for r in history.epochs),
         best_epoch=history.best_epoch,
+        interpolation=run.config.training.interpolation,
         stopped=history.stopped,
         corpus=_corpus_name(run.config),
         data=_data_facts(run),

@@ -159,6 +159,7 @@ class RunFacts:
         timing: Where the time went.
         training: The epochs in order.
         best_epoch: The epoch whose weights were kept; 0 is the base itself.
+        interpolation: How far the kept weights lie from the base's (0) to the trained ones (1).
         stopped: Why training ended.
         corpus: The corpus' name.
         data: Splits by name (train, dev, test, …).
@@ -179,6 +180,7 @@ class RunFacts:
     timing: Timing
     training: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
+    interpolation: float = 1.0
     stopped: str | None = None
     corpus: str = ""
     data: Mapping[str, DataFacts] = field(default_factory=dict)

@@ -53,6 +53,9 @@ class TrainingConfig:
         weight_decay: AdamW's, on matrices only.
         maximum_gradient_norm: Gradients are scaled down to this norm.
         patience: Epochs without a better dev WER after which training stops.
+        interpolation: How far the kept weights lie from the base's towards the trained ones, above
+            0 to 1. A little short of 1 gives back much of what the general accent lost, for a
+            little of the gain (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     """
 
     epochs: int = 7
@@ -63,6 +66,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     maximum_gradient_norm: float = 1.0
     patience: int = 4
+    interpolation: float = 0.85
 
     def __post_init__(self) -> None:
         positive = ("epochs", "batch_size", "accumulation", "maximum_gradient_norm", "patience")
@@ -75,6 +79,8 @@ class TrainingConfig:
             wrong.append(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.warmup <= 1:
             wrong.append(f"warmup is a share from 0 to 1, got {self.warmup}")
+        if not 0 < self.interpolation <= 1:
+            wrong.append(f"interpolation must be above 0 and at most 1, got {self.interpolation}")
         if self.weight_decay < 0:
             wrong.append(f"weight_decay must not be negative, got {self.weight_decay}")
         if wrong:
@@ -89,7 +95,8 @@ class EpochRecord:
         epoch: Its number.
         step: Optimiser steps done when it ended.
         loss: The mean over its batches; None where it had none.
-        dev_wer: The WER on the dev utterances after it, a fraction.
+        dev_wer: The WER on the dev utterances after it, a fraction, with the weights that would be
+            kept, interpolated.
     """
 
     epoch: int
@@ -143,6 +150,9 @@ def fit(
 ) -> History:
     """Train what `strategy` names; leave the model with the weights of the epoch best on dev.
 
+    What is scored on dev and kept is interpolated between the base's weights and the trained ones;
+    training itself goes on with the trained ones.
+
     Args:
         model: Its network is on the device that is to train.
         strategy: Names the parts that train.
@@ -185,7 +195,7 @@ def fit(
 
     with _logging(log) as writer, _interruptible() as interrupted:
         session.evaluation_mode()
-        best = _Best(session.suffix_parameters, dev_wer())
+        best = _Best(session.suffix_parameters, dev_wer(), interpolation=config.interpolation)
         finished(EpochRecord(0, 0, None, best.wer))
         stopped: Stopped = "interrupted" if interrupted.is_set() else "finished"
         for epoch in range(1, config.epochs + 1):
@@ -195,8 +205,9 @@ def fit(
                 track(batches(epoch), f"epoch {epoch}", total=batches_per_epoch), interrupted
             )
             session.evaluation_mode()
-            record = EpochRecord(epoch, session.step, loss, dev_wer())
-            best.offer(record)
+            with best.interpolated():
+                record = EpochRecord(epoch, session.step, loss, dev_wer())
+                best.offer(record)
             finished(record)
             if interrupted.is_set():
                 stopped = "interrupted"
@@ -317,13 +328,34 @@ class _Session:
 class _Best:
     """The weights of the best epoch so far; epoch 0, the base model's own, is the first of them."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], wer: float) -> None:
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], wer: float, *, interpolation: float
+    ) -> None:
         self.wer, self.epoch = wer, 0
-        self._parameters = parameters
-        self._kept = self._copied()
+        self._parameters, self._interpolation = parameters, interpolation
+        self._base = self._kept = self._copied()
 
     def _copied(self) -> list[Tensor]:
         return [parameter.detach().clone() for parameter in self._parameters]
+
+    @torch.no_grad()
+    def _put(self, weights: Iterable[Tensor]) -> None:
+        for parameter, weight in zip(self._parameters, weights, strict=True):
+            parameter.copy_(weight)
+
+    @contextmanager
+    def interpolated(self) -> Iterator[None]:
+        """Lend the model its interpolated weights; afterwards it has the trained ones again."""
+        trained = self._copied()
+        if self._interpolation < 1:
+            self._put(
+                torch.lerp(base, weight, self._interpolation)
+                for base, weight in zip(self._base, trained, strict=True)
+            )
+        try:
+            yield
+        finally:
+            self._put(trained)
 
     def offer(self, record: EpochRecord) -> None:
         """Keep the present weights if the epoch was better on dev than all before it."""
@@ -331,11 +363,9 @@ class _Best:
             self.wer, self.epoch = record.dev_wer, record.epoch
             self._kept = self._copied()
 
-    @torch.no_grad()
     def restore(self) -> None:
         """Put the kept weights back into the model."""
-        for parameter, kept in zip(self._parameters, self._kept, strict=True):
-            parameter.copy_(kept)
+        self._put(self._kept)
 
 
 def _parameter_groups(

@@ -393,6 +393,21 @@ def test_a_run_without_training_data_or_versions_still_has_a_report() -> None:
     assert "not known" in card.render(report)
 
 
+@pytest.mark.parametrize(
+    ("best", "share", "told"),
+    [
+        (1, 1.0, "The weights of epoch 1 were kept, the best on the dev set."),
+        (1, 0.85, "lie 85 % of the way from the base's weights to the"),
+        (0, 0.85, "training found nothing better than the base."),
+    ],
+)
+def test_every_report_says_which_weights_were_kept(best: int, share: float, told: str) -> None:
+    report = made(dataclasses.replace(FACTS, best_epoch=best, interpolation=share))
+    page = Page(html.render(report, HYPOTHESES, audio=False))
+    for text in (page.words, markdown.render(report), card.render(report)):
+        assert told in text.replace("\\", "").replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_a_loss_that_is_no_number_is_left_out_of_the_curve() -> None:
     training = (*FACTS.training, Epoch(3, 36, math.nan, math.inf))
     report = made(dataclasses.replace(FACTS, training=training))

@@ -78,8 +78,13 @@ class Fit:
         return self.dev_wers[calls] if calls < len(self.dev_wers) else 1 / (calls + 1)
 
     def run(self, *, precision: Any = "float32", **changes: Any) -> History:
-        training: dict[str, Any] = {"epochs": 2, "weight_decay": 0.0, "warmup": 0.0}
-        names = {"epochs", "patience", "accumulation", "warmup", "maximum_gradient_norm"}
+        training: dict[str, Any] = {
+            "epochs": 2,
+            "weight_decay": 0.0,
+            "warmup": 0.0,
+            "interpolation": 1.0,
+        }
+        names = {*training, "patience", "accumulation", "maximum_gradient_norm"} - {"weight_decay"}
         training |= {key: value for key, value in changes.items() if key in names}
         others = {key: value for key, value in changes.items() if key not in names}
         return fit(
@@ -222,6 +227,22 @@ def test_the_weights_of_the_best_epoch_are_restored(
     assert not same(weights(run.model), run.seen[4])
 
 
+@both_families
+def test_the_kept_weights_lie_between_the_base_and_the_trained_ones_which_train_on(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    whole = Fit(fresh(family), dev_wers=[0.9, 0.5, 0.3])
+    whole.run(epochs=2, precision="float32", interpolation=1.0)
+    half = Fit(fresh(family), dev_wers=[0.9, 0.5, 0.3])
+    history = half.run(epochs=2, precision="float32", interpolation=0.5)
+    assert history.best_epoch == 2
+    kept = weights(half.model)
+    assert not same(kept, whole.seen[2])
+    for name, base in whole.seen[0].items():
+        torch.testing.assert_close(half.seen[1][name], (base + whole.seen[1][name]) / 2)
+        torch.testing.assert_close(kept[name], (base + whole.seen[2][name]) / 2)
+
+
 def test_of_two_equal_epochs_the_first_is_kept(fresh: Callable[[Family], SpeechModel]) -> None:
     run = Fit(fresh("ctc"), dev_wers=[0.9, 0.5, 0.5])
     assert run.run(epochs=2).best_epoch == 1
@@ -361,7 +382,7 @@ def test_two_accumulated_batches_make_the_step_of_both_together(
         lambda epoch: [(joined, [*labels[0], *labels[1]])],
         batches_per_epoch=1,
         dev_wer=other.dev_wer,
-        config=TrainingConfig(epochs=1, weight_decay=0.0, warmup=0.0),
+        config=TrainingConfig(epochs=1, weight_decay=0.0, warmup=0.0, interpolation=1.0),
         learning_rate=1e-2,
         precision="float32",
     )
@@ -476,6 +497,8 @@ def test_bf16_runs_the_suffix_in_bf16(
         ({"batch_size": -1}, "batch_size must be above 0, got -1"),
         ({"accumulation": 0}, "accumulation must be above 0"),
         ({"patience": 0}, "patience must be above 0"),
+        ({"interpolation": 0}, "interpolation must be above 0 and at most 1, got 0"),
+        ({"interpolation": 1.1}, "interpolation must be above 0 and at most 1, got 1.1"),
         ({"maximum_gradient_norm": math.nan}, "maximum_gradient_norm must be above 0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"learning_rate": math.inf}, "learning_rate must be above 0"),

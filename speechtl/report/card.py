@@ -14,7 +14,14 @@ import jinja2
 import yaml
 
 from speechtl.report import markdown
-from speechtl.report.phrases import accent_name, count, headline, percent, set_name
+from speechtl.report.phrases import (
+    accent_name,
+    count,
+    headline,
+    kept_weights,
+    percent,
+    set_name,
+)
 from speechtl.scoring import Report
 
 __all__ = ["render"]
@@ -44,7 +51,11 @@ def render(report: Report) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        md=markdown.escape, count=count, percent=percent, accent_name=accent_name
+        md=markdown.escape,
+        count=count,
+        percent=percent,
+        accent_name=accent_name,
+        kept_weights=kept_weights,
     )
     return environment.get_template("card.md.j2").render(
         front_matter=_yaml(_front_matter(report)),

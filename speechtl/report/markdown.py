@@ -9,6 +9,7 @@ from speechtl.report.phrases import (
     accent_name,
     count,
     headline,
+    kept_weights,
     percent,
     points,
     set_name,
@@ -30,7 +31,8 @@ def render(report: Report) -> str:
     for name, score in report.sets.items():
         parts += [f"## {escape(set_name(report, name))}, by speaker", _speakers_table(score)]
     if facts.training:
-        parts += ["## Training", _training_table(report)]
+        told = [escape(kept_weights(facts))] if kept_weights(facts) else []
+        parts += ["## Training", *told, _training_table(report)]
     for name, score in report.sets.items():
         for title, examples in (("repaired", score.repaired), ("broken", score.broken)):
             if examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechtl.scoring import Report, SetScore
+from speechtl.scoring import Report, RunFacts, SetScore
 
 __all__ = [
     "accent_name",
@@ -10,6 +10,7 @@ __all__ = [
     "change",
     "count",
     "headline",
+    "kept_weights",
     "percent",
     "points",
     "set_name",
@@ -53,6 +54,21 @@ def accent_name(accent: str) -> str:
 def set_name(report: Report, name: str) -> str:
     """Return what a set is called: the accent for the target set, else the set's own name."""
     return accent_name(report.facts.accent if name == "target" else name)
+
+
+def kept_weights(facts: RunFacts) -> str:
+    """Return which weights the run kept, in a sentence or two; nothing where it is not known."""
+    if facts.best_epoch is None:
+        return ""
+    kept = f"The weights of epoch {facts.best_epoch} were kept, the best on the dev set"
+    if facts.best_epoch == 0:
+        return f"{kept}: training found nothing better than the base."
+    if facts.interpolation == 1:
+        return f"{kept}."
+    return (
+        f"{kept}. They lie {100 * facts.interpolation:.0f}{SPACE}% of the way from the base's "
+        "weights to the trained ones, which guards the general accent."
+    )
 
 
 def change(score: SetScore) -> str:
