@@ -36,7 +36,7 @@ STARTER = Path(__file__).resolve().parent.parent / "speechtl" / "starter"
 SEED = 2026
 PRETRAINING_UTTERANCES = 40_000
 WAV2VEC2_STEPS = 22_000
-WHISPER_STEPS = 7_000
+WHISPER_STEPS = 14_000
 
 log = logging.getLogger("build_starter")
 

@@ -449,9 +449,9 @@ def train_whisper(
     phonemes: Sequence[Sequence[str]],
     *,
     steps: int,
-    batch_s: float = 72.0,
-    peak: float = 1e-3,
-    frozen_steps: int = 400,
+    batch_s: float = 36.0,
+    peak: float = 8e-4,
+    frozen_steps: int = 800,
     checkpoint: Path,
     seed: int = 0,
 ) -> None:
