@@ -54,11 +54,11 @@ class TrainingConfig:
         maximum_gradient_norm: Gradients are scaled down to this norm.
         patience: Epochs without a better dev WER after which training stops.
         interpolation: How far the kept weights lie from the base's towards the trained ones, above
-            0 to 1. A little short of 1 gives back much of what the general accent lost, for a
-            little of the gain (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+            0 to 1. Short of 1 gives back much of what the general accent lost, for a little of
+            the gain (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     """
 
-    epochs: int = 7
+    epochs: int = 6
     learning_rate: float | None = None
     batch_size: int = 16
     accumulation: int = 1
@@ -66,7 +66,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     maximum_gradient_norm: float = 1.0
     patience: int = 4
-    interpolation: float = 0.85
+    interpolation: float = 0.7
 
     def __post_init__(self) -> None:
         positive = ("epochs", "batch_size", "accumulation", "maximum_gradient_norm", "patience")
