@@ -418,7 +418,6 @@ def _fit(run: _Run) -> History:
     config, training = run.config, run.config.training
     normalise = normaliser(config.normaliser)
     examples = run.train + run.replay
-    best = math.inf
 
     def dev_wer() -> float:
         texts = run.transcribe(run.data.dev, "dev")
@@ -427,11 +426,6 @@ def _fit(run: _Run) -> History:
             for utterance, text in zip(run.data.dev, texts, strict=True)
         )
         return total(counted).rate
-
-    def on_epoch(record: EpochRecord) -> None:
-        nonlocal best
-        run.listener.epoch(record, record.dev_wer < best)
-        best = min(best, record.dev_wer)
 
     return fit(
         run.model,
@@ -455,7 +449,7 @@ def _fit(run: _Run) -> History:
         seed=config.seed,
         log=run.directory / "log",
         track=run.listener.track,
-        on_epoch=on_epoch,
+        on_epoch=run.listener.epoch,
     )
 
 

@@ -146,7 +146,7 @@ def fit(
     seed: int = 0,
     log: Path | None = None,
     track: Track = silent,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_epoch: Callable[[EpochRecord, bool], None] | None = None,
 ) -> History:
     """Train what `strategy` names; leave the model with the weights of the epoch best on dev.
 
@@ -167,7 +167,7 @@ def fit(
         seed: Draws the masks and the dropout.
         log: A folder for TensorBoard.
         track: Shows progress.
-        on_epoch: Is told each finished epoch.
+        on_epoch: Is told each finished epoch, and whether it is the best so far.
 
     Returns:
         The record of every epoch. Ctrl-C ends the fit after the step at hand, as does a loss that
@@ -191,7 +191,7 @@ def fit(
         if writer and record.epoch:
             _log(writer, record)
         if on_epoch:
-            on_epoch(record)
+            on_epoch(record, best.epoch == record.epoch)
 
     with _logging(log) as writer, _interruptible() as interrupted:
         session.evaluation_mode()
@@ -347,11 +347,10 @@ class _Best:
     def interpolated(self) -> Iterator[None]:
         """Lend the model its interpolated weights; afterwards it has the trained ones again."""
         trained = self._copied()
-        if self._interpolation < 1:
-            self._put(
-                torch.lerp(base, weight, self._interpolation)
-                for base, weight in zip(self._base, trained, strict=True)
-            )
+        self._put(
+            torch.lerp(base, weight, self._interpolation)
+            for base, weight in zip(self._base, trained, strict=True)
+        )
         try:
             yield
         finally:

@@ -74,6 +74,23 @@ def trained_on(
     }
 
 
+def only_batch(
+    model: SpeechModel, chosen: list[Example], cut: str, augmentation: SpeedPerturbation
+) -> Features:
+    """Return the features of one augmented pass that makes one batch."""
+    ((features, _),) = encode_for_training(
+        model,
+        chosen,
+        cut,
+        batch_size=1,
+        augmentation=augmentation,
+        seed=0,
+        copy=1,
+        waveforms=Waveforms(),
+    )
+    return features
+
+
 # --- length_buckets -------------------------------------------------------------------------------
 
 
@@ -309,16 +326,7 @@ def test_an_utterance_that_slowing_makes_too_long_is_trained_on_unchanged(tmp_pa
     whisper = load(str(write_whisper_checkpoint(tmp_path / "model", "english", window_s=2)))
     chosen = examples([utterance(tmp_path, "u1", seconds=1.9)])
     slower = SpeedPerturbation(factors=(0.8,))
-    ((features, _),) = encode_for_training(
-        whisper,
-        chosen,
-        "frontend",
-        batch_size=1,
-        augmentation=slower,
-        seed=0,
-        copy=1,
-        waveforms=Waveforms(),
-    )
+    features = only_batch(whisper, chosen, "frontend", slower)
     assert torch.equal(features.hidden, whisper.encode([noise_of(chosen[0])], "frontend").hidden)
 
 
@@ -331,16 +339,7 @@ def test_a_copy_that_speeding_makes_too_short_for_its_labels_is_trained_on_uncha
     faster = SpeedPerturbation(factors=(1.25,))
     for text, samples in (("ab" * 24, 8000), ("ab" * 19, 6400)):
         chosen = [example(model, replace(fitting, text=text), samples=8000)]
-        ((features, _),) = encode_for_training(
-            model,
-            chosen,
-            "feature_encoder",
-            batch_size=1,
-            augmentation=faster,
-            seed=0,
-            copy=1,
-            waveforms=Waveforms(),
-        )
+        features = only_batch(model, chosen, "feature_encoder", faster)
         assert features.lengths.tolist() == [samples]
 
 

@@ -96,7 +96,7 @@ class Fit:
             config=TrainingConfig(**training),
             learning_rate=1e-2,
             precision=precision,
-            on_epoch=self.records.append,
+            on_epoch=lambda record, _: self.records.append(record),
             **others,
         )
 

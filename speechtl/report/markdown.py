@@ -31,8 +31,8 @@ def render(report: Report) -> str:
     for name, score in report.sets.items():
         parts += [f"## {escape(set_name(report, name))}, by speaker", _speakers_table(score)]
     if facts.training:
-        told = [escape(kept_weights(facts))] if kept_weights(facts) else []
-        parts += ["## Training", *told, _training_table(report)]
+        told = ("## Training", escape(kept_weights(facts)), _training_table(report))
+        parts += filter(None, told)
     for name, score in report.sets.items():
         for title, examples in (("repaired", score.repaired), ("broken", score.broken)):
             if examples:
