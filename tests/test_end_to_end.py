@@ -17,7 +17,12 @@ from speechtl.metrics import total, word_errors
 from speechtl.transcription import transcribe_utterances
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-BASE_GENERAL_WER = 0.15  # the starter's floor; it has 0.109
+# What each base model must reach on general English; they have 0.109 and 0.012.
+BASE_GENERAL_WER = {"starter-wav2vec2": 0.15, "starter-whisper": 0.20}
+FEATURE_ENCODERS = {
+    "starter-wav2vec2": ("wav2vec2.feature_extractor.",),
+    "starter-whisper": ("model.encoder.conv", "model.encoder.embed_positions"),
+}
 
 
 def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -25,11 +30,18 @@ def run(script: str, *arguments: str, folder: Path) -> subprocess.CompletedProce
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(scope="module", params=list(BASE_GENERAL_WER))
+def base(request: pytest.FixtureRequest) -> str:
+    """The name of each base model of the starter."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which one short adaptation of the starter has run."""
+def folder(base: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which one short adaptation of the base model has run."""
     folder = tmp_path_factory.mktemp("user")
-    done = run("adapt.py", "--accent", "caribbean", "--epochs", "2", folder=folder)
+    chosen = ("--accent", "caribbean", "--model", base, "--epochs", "2")
+    done = run("adapt.py", *chosen, folder=folder)
     assert done.returncode == 0, done.stderr
     (folder / "adapt.out").write_text(done.stdout)
     return folder
@@ -84,13 +96,13 @@ def test_the_checkpoint_gives_the_scored_texts_through_transformers_pipeline(fol
         assert text.strip() == row["hypothesis"].strip()
 
 
-def test_the_frozen_feature_encoder_is_bit_identical(folder: Path) -> None:
-    base = models.load("starter-wav2vec2").network.state_dict()
-    adapted = models.load(str(folder / "runs/caribbean/model")).network.state_dict()
-    frozen = [name for name in base if "feature_extractor" in name]
+def test_the_frozen_feature_encoder_is_bit_identical(base: str, folder: Path) -> None:
+    before = models.load(base).network.state_dict()
+    after = models.load(str(folder / "runs/caribbean/model")).network.state_dict()
+    frozen = [name for name in before if name.startswith(FEATURE_ENCODERS[base])]
     assert frozen
-    assert all(base[name].equal(adapted[name]) for name in frozen)
-    assert not all(base[name].equal(adapted[name]) for name in base)
+    assert all(before[name].equal(after[name]) for name in frozen)
+    assert not all(before[name].equal(after[name]) for name in before)
 
 
 def test_the_adapted_model_transcribes_a_file(folder: Path) -> None:
@@ -102,14 +114,14 @@ def test_the_adapted_model_transcribes_a_file(folder: Path) -> None:
     assert word_errors(utterance.text, done.stdout.strip()).hits > 0
 
 
-def test_the_base_model_knows_general_english_and_scottish_clearly_less() -> None:
+def test_the_base_model_knows_general_english_and_scottish_clearly_less(base: str) -> None:
     corpus = starter.load()
-    model = models.load("starter-wav2vec2")
+    model = models.load(base)
     rates = {}
     for accent in ("general", "scottish"):
         utterances: list[Utterance] = list(corpus.where(accent=accent, split="test"))
         texts = transcribe_utterances(model, utterances, cut="head")
         counts = (word_errors(u.text, t) for u, t in zip(utterances, texts, strict=True))
         rates[accent] = total(counts).rate
-    assert rates["general"] <= BASE_GENERAL_WER
+    assert rates["general"] <= BASE_GENERAL_WER[base]
     assert rates["scottish"] >= 1.5 * rates["general"]
