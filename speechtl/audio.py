@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import torch
 import torchaudio.functional
 
 from speechtl.errors import DataError, OutputError
+from speechtl.files import replacing
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -29,7 +28,6 @@ __all__ = [
     "Waveform",
     "duration",
     "read",
-    "replacing",
     "resample",
     "trim_silence",
     "write",
@@ -161,50 +159,19 @@ def write(path: Path, waveform: Waveform) -> None:
     formats = {".wav": "WAV", ".flac": "FLAC"}
     if path.suffix.lower() not in formats:
         raise OutputError(f"{path}: audio is written as .wav or .flac, not {path.suffix!r}")
+    kind = formats[path.suffix.lower()]
     with replacing(path) as partial:
-        soundfile.write(
-            partial, waveform, SAMPLE_RATE, format=formats[path.suffix.lower()], subtype="PCM_16"
-        )
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Lend a temporary file beside `path` that takes its place when the block ends well.
-
-    So a file that exists under its own name is complete. When the block raises, `path` stays what
-    it was and the temporary file is removed. The folder is made if there is none.
-
-    Raises:
-        OutputError: The folder cannot be made or written, or the disk is full.
-    """
-    partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name[:50]}.", suffix=".part", dir=path.parent
-        )
-        os.close(handle)
-        partial = Path(name)
-        yield partial
-        # mkstemp lets only the owner read; results are for everyone whom the folder lets in.
-        partial.chmod(0o644)
-        partial.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error});"
-            " choose a folder that you may write and that has room"
-        ) from error
-    finally:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+        try:
+            soundfile.write(partial, waveform, SAMPLE_RATE, format=kind, subtype="PCM_16")
+        except soundfile.LibsndfileError as error:  # a full disk, for instance
+            raise OSError(str(error)) from error
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     """Lend an open recording that is whole and not empty; decoder errors become `DataError`."""
-    size = _size(path)
     try:
+        size = _size(path)
         with soundfile.SoundFile(path) as sound:
             _require_whole(path, sound, size)
             yield sound

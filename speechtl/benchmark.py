@@ -6,12 +6,11 @@ What is finished is on disk and is not run again, so the same command resumes wh
 from __future__ import annotations
 
 import csv
-import difflib
 import itertools
 import re
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,10 @@ from rich.table import Table
 from rich.text import Text
 
 from speechtl import pipeline
-from speechtl.audio import replacing
-from speechtl.config import RunConfig, accent_names, run_config
+from speechtl.config import RunConfig, accent_names, read_yaml, run_config, suggestion
 from speechtl.errors import ConfigError, DataError, SpeechtlError
-from speechtl.models import STARTERS
+from speechtl.files import replacing, write_text
+from speechtl.models import STARTERS, local_revision
 from speechtl.report.phrases import accent_name, percent, points
 from speechtl.scoring import Report
 from speechtl.strategy import STRATEGIES
@@ -252,7 +251,22 @@ def _finished(config: RunConfig) -> Report | None:
     except (DataError, OSError, UnicodeDecodeError):
         return None
     # Ctrl-C in a run ends its training early: what it then scored is not the run's result.
-    return None if report.facts.stopped == "interrupted" else report
+    return report if report.facts.stopped != "interrupted" and _is_of(report, config) else None
+
+
+def _is_of(report: Report, config: RunConfig) -> bool:
+    """Return whether the run in a configuration's folder had its settings and its base model."""
+    path = pipeline.run_folder(config) / "config.yaml"
+    try:
+        saved = run_config(read_yaml(path), where=str(path))
+        revision = local_revision(config.model)
+    except SpeechtlError:
+        return False
+    asked = pipeline.settings(config)
+    # These two the run found out for itself.
+    training = replace(asked.training, learning_rate=saved.training.learning_rate)
+    asked = replace(asked, strategy=asked.strategy or saved.strategy, training=training)
+    return saved == asked and revision in {None, report.facts.revision}
 
 
 def _row(config: RunConfig, report: Report) -> Row:
@@ -322,9 +336,7 @@ def _unknown_names(grid: Grid) -> Iterator[str]:
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"there is no {kind} '{name}'; {hint}choose from: {', '.join(known)}"
+    return f"there is no {kind} '{name}'; {suggestion(name, known)}choose from: {', '.join(known)}"
 
 
 def _is_model(name: str) -> bool:
@@ -350,11 +362,12 @@ def spreads(rows: Sequence[Row]) -> list[Spread]:
 
 def _groups(rows: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
     """Return the rows that have a result by accent, model and strategy."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    # By seed: `default` and the strategy that it stands for are one run.
+    groups: dict[tuple[str, str, str], dict[int, Row]] = {}
     for row in rows:
         if row.error is None:
-            groups.setdefault((row.accent, row.model, row.strategy), []).append(row)
-    return groups
+            groups.setdefault((row.accent, row.model, row.strategy), {})[row.seed] = row
+    return {key: list(group.values()) for key, group in groups.items()}
 
 
 def _spread(rows: Sequence[Row], name: str) -> tuple[float, float, float] | None:
@@ -445,8 +458,7 @@ def write(rows: Sequence[Row], output: Path) -> None:
         written = csv.DictWriter(stream, names)
         written.writeheader()
         written.writerows(asdict(row) for row in rows)
-    with replacing(output / "benchmark.md") as partial:
-        partial.write_text(_markdown(rows), encoding="utf-8", newline="\n")
+    write_text(output / "benchmark.md", _markdown(rows))
     with replacing(output / "benchmark.png") as partial:
         _picture(rows).savefig(partial, format="png", dpi=150)
 

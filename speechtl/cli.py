@@ -8,7 +8,7 @@ import sys
 import textwrap
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,12 +21,12 @@ from rich.text import Text
 
 from speechtl import __version__, progress
 from speechtl.errors import ConfigError, OutputError, SpeechtlError
+from speechtl.files import write_text
 
 if TYPE_CHECKING:
     from speechtl.config import RunConfig
     from speechtl.pipeline import PartRow
     from speechtl.training import EpochRecord
-    from speechtl.transcription import Transcript
 
 __all__ = ["app", "main"]
 
@@ -63,13 +63,9 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print the result alone.", rich_help_panel=RUNNING),
 ]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        help="auto, cpu, cuda or mps; auto takes a GPU where there is one.",
-        rich_help_panel=RUNNING,
-    ),
-]
+_DEVICE = typer.Option(
+    help="auto, cpu, cuda or mps; auto takes a GPU where there is one.", rich_help_panel=RUNNING
+)
 
 
 def _version(asked: bool) -> None:
@@ -113,7 +109,8 @@ def adapt(
         str | None,
         typer.Option(
             help="Corpus of the accent that the model knows already, which is scored and replayed "
-            "too: starter (the default), another like --corpus, or none.",
+            "too: given like --corpus, or none; by default the starter's if the model or the "
+            "corpus is the starter's.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -208,7 +205,7 @@ def adapt(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    device: Device = None,
+    device: Annotated[str | None, _DEVICE] = None,
     normaliser: Annotated[
         str | None,
         typer.Option(
@@ -226,6 +223,14 @@ def adapt(
             "--overwrite", help="Replace an earlier run in that folder.", rich_help_panel=RUNNING
         ),
     ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in that folder from its last finished epoch, if it was ended.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -236,6 +241,7 @@ def adapt(
     config.yaml (every setting).
 
     Ctrl-C ends the training; what it reached is still scored and saved.
+    A run that was killed is gone on with by the same command and --resume.
     """
     with err.status("starting", spinner="dots"):
         from speechtl import config as configuration  # noqa: PLC0415
@@ -256,6 +262,7 @@ def adapt(
         precision=precision,
         output=output,
         overwrite=overwrite,
+        resume=resume,
         training=_given(
             epochs=epochs,
             learning_rate=learning_rate,
@@ -376,10 +383,13 @@ def transcribe(
             help="Folder that gets a text file for each recording; without it they are printed."
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace text files that are there already.")
+    ] = False,
     batch_size: Annotated[
         int, typer.Option(help="Segments decoded together; less takes less memory.", min=1)
     ] = 8,
-    device: Device = "auto",
+    device: Annotated[str, _DEVICE] = "auto",
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)
     ] = False,
@@ -394,10 +404,13 @@ def transcribe(
         from speechtl import models, transcription  # noqa: PLC0415
     files = transcription.audio_files(audio)
     writer = transcription.writer(format, named=output is None and len(files) > 1)
-    if output is not None:
-        transcription.check_distinct(files, suffix=format)
+    targets = (
+        transcription.transcript_files(files, output, suffix=format, overwrite=overwrite)
+        if output
+        else {}
+    )
     with err.status(f"loading {escape(model)}", spinner="dots"):
-        loaded = models.load(model, device=models.pick_device(device or "auto"))
+        loaded = models.load(model, device=models.pick_device(device))
     failures = 0
     for result in transcription.transcribe_files(
         loaded,
@@ -409,22 +422,18 @@ def transcribe(
             failures += 1
             _complain(result.reason)
         else:
-            _emit(result, writer, output, format)
+            _emit(writer(result), targets.get(result.audio))
     if failures:
         err.print(f"{failures} of {len(files)} files could not be transcribed", highlight=False)
         raise typer.Exit(3)
 
 
-def _emit(
-    result: Transcript, writer: Callable[[Transcript], str], output: Path | None, suffix: str
-) -> None:
-    if output is None:
-        sys.stdout.write(writer(result))
+def _emit(text: str, path: Path | None) -> None:
+    if path is None:
+        sys.stdout.write(text)
         sys.stdout.flush()
         return
-    from speechtl.corpus import write_text  # noqa: PLC0415
-
-    write_text(output / f"{result.audio.stem}.{suffix}", writer(result))
+    write_text(path, text)
 
 
 @app.command(epilog=EXIT_CODES, context_settings=HELP)
@@ -446,7 +455,7 @@ def benchmark(
         Path,
         typer.Option(help="Folder of the tables and of every run; what is there is not run again."),
     ] = Path("benchmarks"),
-    device: Device = "auto",
+    device: Annotated[str, _DEVICE] = "auto",
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the table alone.", rich_help_panel=RUNNING)
     ] = False,
@@ -465,7 +474,7 @@ def benchmark(
         strategies=_listed(strategies),
         seeds=_listed(seeds),
         epochs=epochs,
-        device=device or "auto",
+        device=device,
     )
 
     def say(line: str) -> None:
@@ -535,9 +544,14 @@ def main(
         _complain(str(error))
         return error.exit_code
     except OSError as error:
-        if error.errno != errno.ENOSPC or "--debug" in arguments:
+        remedies = {
+            errno.ENOSPC: "the disk is full: free some space or name another folder with --output",
+            errno.EACCES: f"{error.filename}: may not be opened; change its permissions or name "
+            "another place",
+        }
+        if error.errno not in remedies or "--debug" in arguments:
             raise
-        _complain("the disk is full: free some space or name another folder with --output")
+        _complain(remedies[error.errno])
         return OutputError.exit_code
     return 0
 

@@ -13,21 +13,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
+from speechtl.augment import LIGHT, NAMED, Augmentation, Chain, Sometimes, SpecAugment
 from speechtl.errors import ConfigError
 from speechtl.strategy import StrategyName
 from speechtl.training import Precision, TrainingConfig
 
 __all__ = [
     "AccentFile",
+    "AugmentStep",
     "RunConfig",
     "Source",
     "accent_file",
     "accent_names",
+    "augmentation",
     "merged",
     "preset",
     "preset_names",
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+AugmentStep = dict[str, dict[str, Any] | None]
 _strict = with_config(ConfigDict(extra="forbid"))
 T = TypeVar("T")
 
@@ -53,12 +57,14 @@ class RunConfig:
             None takes the starter where it speaks the accent, else the accent's own corpus from
             `configs/accents`.
         general: A corpus of the accent that the model already knows, scored before and after and
-            replayed in training; None leaves it out.
+            replayed in training; `auto` is the starter where the model or the corpus is the
+            starter's, else none; None leaves it out.
         general_accent: The accent to take from `general`.
         strategy: What trains; None takes the family's default.
         top_layers: How many encoder layers `top-layers` trains.
         replay: The share of general utterances among those trained on, 0 to below 1.
-        augment: Whether training utterances are augmented.
+        augment: Whether training utterances are augmented, lightly; or the steps, in their order,
+            each a name of `speechtl.augment.NAMED` with its settings and its `probability`.
         training: Epochs, rates and limits.
         normaliser: The transcript normaliser that both systems are scored with.
         seed: Draws splits, order, augmentation, masks and dropout.
@@ -66,17 +72,18 @@ class RunConfig:
         precision: float32, bf16 autocast, or what suits the device.
         output: The run folder; None is `runs/<accent>`.
         overwrite: Replace a run folder that is there already.
+        resume: Go on with the run in that folder if it is unfinished, from its last epoch.
     """
 
     accent: str
     model: str = "starter-wav2vec2"
     corpus: str | None = None
-    general: str | None = "starter"
+    general: str | None = "auto"
     general_accent: str = "general"
     strategy: StrategyName | None = None
     top_layers: int = 2
     replay: float = 0.35
-    augment: bool = True
+    augment: bool | tuple[AugmentStep, ...] = True
     training: TrainingConfig = field(default_factory=TrainingConfig)
     normaliser: str = "plain"
     seed: int = 0
@@ -84,6 +91,7 @@ class RunConfig:
     precision: Precision = "auto"
     output: Path | None = None
     overwrite: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         wrong = []
@@ -95,6 +103,8 @@ class RunConfig:
             wrong.append(f"replay is a share from 0 to below 1, got {self.replay}")
         if self.seed < 0:
             wrong.append(f"seed must not be negative, got {self.seed}")
+        if self.overwrite and self.resume:
+            wrong.append("an earlier run is overwritten or gone on with, not both")
         if wrong:
             raise ConfigError("; ".join(wrong))
 
@@ -197,6 +207,55 @@ def run_config(layers: Mapping[str, Any], *, where: str) -> RunConfig:
     return _validated(RunConfig, layers, where=where)
 
 
+def augmentation(
+    config: RunConfig, *, speech: Sequence[Path]
+) -> tuple[Augmentation | None, SpecAugment | None]:
+    """Return what changes the waveforms of a run and what masks its features.
+
+    Args:
+        config: The run's configuration.
+        speech: Recordings that babble is mixed from where its step names no `sources`.
+
+    Raises:
+        ConfigError: A step has no known name, an impossible setting, or names a missing file.
+    """
+    if isinstance(config.augment, bool):
+        return (LIGHT, SpecAugment()) if config.augment else (None, None)
+    steps, mask = [], None
+    for number, step in enumerate(config.augment, start=1):
+        if len(step) != 1 or not step.keys() <= NAMED.keys():
+            raise ConfigError(
+                f"augment, step {number}: name one of {', '.join(NAMED)}, with its settings; got "
+                f"{', '.join(step) or 'nothing'}"
+            )
+        [(name, given)] = step.items()
+        where = f"augment, step {number} ({name})"
+        settings = dict(given or {})
+        chance = _validated(_Chance, {"probability": settings.pop("probability", 1.0)}, where=where)
+        if settings.get("kind") == "babble":
+            settings.setdefault("sources", tuple(speech))
+        known = sorted(NAMED[name].__dataclass_fields__)
+        if unknown := sorted(settings.keys() - set(known)):
+            raise ConfigError(
+                f"{where}: unknown key '{unknown[0]}'; {suggestion(unknown[0], known)}"
+                f"known keys: {', '.join(known)}"
+            )
+        made = _validated(NAMED[name], settings, where=where)
+        files = (*getattr(made, "sources", ()), *getattr(made, "responses", ()))
+        if missing := [str(path) for path in files if not path.is_file()]:
+            raise ConfigError(f"{where}: there is no file {', '.join(missing)}")
+        if isinstance(made, SpecAugment):
+            mask = made
+        else:
+            steps.append(Sometimes(augmentation=made, probability=chance.probability))
+    return (Chain(steps=tuple(steps)) if steps else None), mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chance:
+    probability: Annotated[float, Field(ge=0, le=1)]
+
+
 def _validated(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(values)
@@ -228,6 +287,8 @@ def _without(values: Any, path: Sequence[int | str]) -> Any:
 def _fault(fault: Any, kind: type[Any]) -> str:
     path = tuple(str(step) for step in fault["loc"])
     key = ".".join(path)
+    if path[:1] == ("augment",):  # else a fault for each of the two kinds that it may be
+        return "augment: give true, false, or a list of steps such as '- gain: {minimum_db: -3}'"
     match fault["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
             return f"unknown key '{key}'{_meant(path, kind)}"

@@ -22,8 +22,9 @@ from typing import Any, overload
 import numpy as np
 
 from speechtl import audio as recordings
-from speechtl.audio import Waveform, replacing
+from speechtl.audio import Waveform
 from speechtl.errors import ConfigError, DataError, OutputError
+from speechtl.files import replacing
 from speechtl.text import normaliser
 
 __all__ = [
@@ -35,7 +36,6 @@ __all__ = [
     "split_by_speaker",
     "write_jsonl",
     "write_manifest",
-    "write_text",
 ]
 
 SPLITS = ("train", "dev", "test")
@@ -303,16 +303,6 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as stream:
         for row in rows:
             stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all, with its line ends as they are.
-
-    Raises:
-        OutputError: The place cannot be written.
-    """
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -6,8 +6,9 @@ Whether a feature was computed just now or earlier is this module's business alo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from speechtl.models import Features, SpeechModel
 from speechtl.progress import Track, silent
 
 __all__ = [
+    "Encoding",
     "Example",
     "Waveforms",
     "encode_for_decoding",
@@ -29,7 +31,11 @@ __all__ = [
     "length_buckets",
 ]
 
+Encoding = Callable[[], AbstractContextManager[object]]
+"""Gives a block to run an encoding in, such as a clock's."""
+
 _READ_AHEAD = 64  # utterances
+_ORDER = 1  # names the random stream of the order in which is trained, beside the run's others
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,17 @@ def example(model: SpeechModel, utterance: Utterance, *, samples: int) -> Exampl
     return Example(utterance, tuple(labels))
 
 
+_Key = tuple[Path, float | None, float | None]
+
+
 class Waveforms:
     """Decoded audio, kept in memory up to a bound, so that an epoch does not decode it again."""
 
     def __init__(self, *, limit_bytes: int = 1 << 29) -> None:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
-        self._waveforms: dict[tuple[Path, float | None, float | None], Waveform] = {}
+        self._waveforms: dict[_Key, Waveform] = {}
+        self._seconds: dict[_Key, float] = {}
 
     def __call__(self, utterance: Utterance) -> Waveform:
         """Return the utterance's waveform, float32 `(samples,)` at 16 kHz."""
@@ -75,6 +85,15 @@ class Waveforms:
         if held is not None:
             return held
         return self._keep(utterance, utterance.waveform())
+
+    def seconds(self, utterance: Utterance) -> float:
+        """Return the utterance's length (s), without opening a recording that was read before.
+
+        Raises:
+            DataError: Its header is needed and cannot be read.
+        """
+        known = self._seconds.get(_key(utterance))
+        return utterance.duration if known is None else known
 
     def read_all(
         self, utterances: Sequence[Utterance], *, track: Track = silent
@@ -99,13 +118,14 @@ class Waveforms:
 
     def _keep(self, utterance: Utterance, waveform: Waveform) -> Waveform:
         key = _key(utterance)
+        self._seconds[key] = len(waveform) / SAMPLE_RATE
         if key not in self._waveforms and self._held_bytes + waveform.nbytes <= self._limit_bytes:
             self._waveforms[key] = waveform
             self._held_bytes += waveform.nbytes
         return waveform
 
 
-def _key(utterance: Utterance) -> tuple[Path, float | None, float | None]:
+def _key(utterance: Utterance) -> _Key:
     # Not its id: a run reads several corpora, and ids are unique in each alone.
     return utterance.audio, utterance.start, utterance.end
 
@@ -115,8 +135,7 @@ def _readings(utterances: Sequence[Utterance]) -> Iterator[Waveform | DataError]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         # In stretches: the pool would otherwise read a whole corpus ahead of who asks for it.
         for first in range(0, len(utterances), _READ_AHEAD):
-            ahead = [utterances[i] for i in range(first, min(first + _READ_AHEAD, len(utterances)))]
-            yield from pool.map(_reading, ahead)
+            yield from pool.map(_reading, utterances[first : first + _READ_AHEAD])
 
 
 def _reading(utterance: Utterance) -> Waveform | DataError:
@@ -157,16 +176,17 @@ def encode_for_training(
     seed: int,
     copy: int,
     waveforms: Waveforms,
+    encoding: Encoding = nullcontext,
 ) -> Iterator[tuple[Features, list[tuple[int, ...]]]]:
     """Yield one pass over the examples as shuffled batches of features and labels.
 
     Augmented copy `copy` of example `i` is drawn from
     `augment.generator(seed, copy=copy, index=i)`, whatever batch it falls in; a copy that no longer
     fits the model or its labels is replaced by the recording as it is. The next batch is read and
-    augmented while the caller trains on the present one.
+    augmented while the caller trains on the present one. Each encoding runs in an `encoding()`.
     """
-    rng = np.random.default_rng([seed, copy])
-    durations = [example.utterance.duration for example in examples]
+    rng = np.random.default_rng([seed, _ORDER, copy])
+    durations = [waveforms.seconds(example.utterance) for example in examples]
     batches = length_buckets(durations, batch_size=batch_size, rng=rng)
 
     def prepared(batch: list[int]) -> list[Waveform]:
@@ -189,7 +209,9 @@ def encode_for_training(
             ready = upcoming.result()
             if number + 1 < len(batches):
                 upcoming = pool.submit(prepared, batches[number + 1])
-            yield model.encode(ready, cut), [examples[index].labels for index in batch]
+            with encoding():
+                features = model.encode(ready, cut)
+            yield features, [examples[index].labels for index in batch]
 
 
 def _fits(model: SpeechModel, utterance: Utterance, waveform: Waveform) -> bool:
@@ -207,8 +229,15 @@ def encode_for_decoding(
     *,
     batch_size: int,
     waveforms: Waveforms,
+    encoding: Encoding = nullcontext,
 ) -> Iterator[tuple[list[int], Features]]:
-    """Yield `(indices, features)` of every utterance once, never augmented, longest first."""
-    durations = [utterance.duration for utterance in utterances]
+    """Yield `(indices, features)` of every utterance once, never augmented, longest first.
+
+    Each encoding runs in an `encoding()`.
+    """
+    durations = [waveforms.seconds(utterance) for utterance in utterances]
     for batch in length_buckets(durations, batch_size=batch_size):
-        yield batch, model.encode([waveforms(utterances[index]) for index in batch], cut)
+        ready = [waveforms(utterances[index]) for index in batch]
+        with encoding():
+            features = model.encode(ready, cut)
+        yield batch, features

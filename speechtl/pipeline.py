@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import itertools
 import math
-import os
 import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import torch
 import yaml
 from safetensors import SafetensorError
 
-from speechtl import __version__, augment, corpora, models
+from speechtl import __version__, corpora, models
 from speechtl.audio import SAMPLE_RATE
+from speechtl.augment import Augmentation, SpecAugment
 from speechtl.config import RunConfig, accent_file, accent_names, suggestion
-from speechtl.corpus import Corpus, Utterance, split_by_speaker, write_text
+from speechtl.config import augmentation as augmentation_of
+from speechtl.corpus import SPLITS, Corpus, Utterance, split_by_speaker
 from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.features import Example, Waveforms, encode_for_training, example
+from speechtl.files import require_writable, write_text
 from speechtl.metrics import total, word_errors
 from speechtl.models import SpeechModel, parameter_counts
 from speechtl.progress import Track, silent
 from speechtl.report import write_all
+from speechtl.report.phrases import count
 from speechtl.scoring import (
+    SETS,
     DataFacts,
     Dropped,
     Epoch,
@@ -46,7 +52,16 @@ from speechtl.text import normaliser
 from speechtl.training import EpochRecord, History, fit
 from speechtl.transcription import transcribe_utterances
 
-__all__ = ["Data", "Listener", "PartRow", "Silent", "adapt", "prepare_data", "run_folder"]
+__all__ = [
+    "Data",
+    "Listener",
+    "PartRow",
+    "Silent",
+    "adapt",
+    "prepare_data",
+    "run_folder",
+    "settings",
+]
 
 DEFAULT_STRATEGY: dict[str, StrategyName] = {"ctc": "encoder", "whisper": "top-layers"}
 
@@ -60,8 +75,10 @@ _WRITTEN = (
     "report.html",
     "README.md",
     "log",
+    "checkpoints",
 )
 _UNFINISHED_MODEL = ".model.part"
+_REPLAY = 3  # names the random stream of the replayed utterances, beside the run's others
 _LISTED = 20  # faults told one by one; a person mends those first
 
 
@@ -148,11 +165,41 @@ class Data:
         return [*self.train, *self.dev, *self.test, *general, *self.replay]
 
 
+class _Clock:
+    """Seconds spent, by name; those of a block inside another are the inner one's alone."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+        self._spent = dict.fromkeys(("load_s", "features_s", "train_s", "score_s"), 0.0)
+        self._open: list[str] = []
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        self._charge()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._open.pop()
+
+    def _charge(self) -> None:
+        now = time.monotonic()
+        if self._open:
+            self._spent[self._open[-1]] += now - self._last
+        self._last = now
+
+    def timing(self) -> Timing:
+        spent = {name: round(seconds, 3) for name, seconds in self._spent.items()}
+        return Timing(**spent, total_s=round(time.monotonic() - self._started, 3))
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """What the stages of one run share, complete before the first of them."""
 
     config: RunConfig
+    clock: _Clock
     directory: Path
     listener: Listener
     data: Data
@@ -161,6 +208,8 @@ class _Run:
     strategy: Strategy
     strategy_name: StrategyName
     cut: str
+    augmentation: Augmentation | None
+    mask: SpecAugment | None
     train: list[Example]
     replay: list[Example]
     dropped: list[Dropped]
@@ -170,6 +219,10 @@ class _Run:
         """The peak rate: the configuration's, else the one that suits model and strategy."""
         return self.config.training.learning_rate or _default_rate(self.model, self.strategy_name)
 
+    def encoding(self) -> AbstractContextManager[None]:
+        """Return a block whose time goes to the features."""
+        return self.clock("features_s")
+
     def transcribe(self, utterances: Corpus, description: str) -> list[str]:
         """Return what the model, as it is now, hears in each utterance."""
         return transcribe_utterances(
@@ -178,30 +231,10 @@ class _Run:
             cut=self.cut,
             batch_size=self.config.training.batch_size,
             waveforms=self.waveforms,
+            encoding=self.encoding,
             track=self.listener.track,
             description=description,
         )
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Seconds spent, by name."""
-
-    spent: dict[str, float] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            self.spent[name] = self.spent.get(name, 0.0) + time.monotonic() - begun
-
-    def timing(self) -> Timing:
-        names = ("load_s", "features_s", "train_s", "score_s")
-        spent = {name: round(self.spent.get(name, 0.0), 3) for name in names}
-        return Timing(**spent, total_s=round(time.monotonic() - self.started, 3))
 
 
 def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
@@ -222,26 +255,39 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     listener = listener or Silent()
     clock = _Clock()
     with clock("load_s"):
-        run = _prepare(config, listener)
+        run = _prepare(config, listener, clock)
     for line in _describe(run):
         listener.note(line)
     rows = _part_rows(run)
     listener.parts(rows, run.cut)
-    _claim(run.directory, overwrite=config.overwrite)
-    _save_config(run)
-    with clock("score_s"):
-        base = _hypotheses(run, "base")
-    with clock("train_s"):
-        history = _fit(run)
-    listener.note(_outcome(history))
-    with listener.busy("saving the model"):
-        _save_model(run)
-    with clock("score_s"):
-        adapted = _hypotheses(run, "adapted")
+    _claim(run)
+    with _enough_memory():
+        with clock("score_s"):
+            base = _hypotheses(run, "base")
+        with clock("train_s"):
+            history = _fit(run)
+        listener.note(_outcome(history))
+        with listener.busy("saving the model"):
+            _save_model(run)
+        with clock("score_s"):
+            adapted = _hypotheses(run, "adapted")
     with listener.busy("writing the report"):
         report = make_report(_facts(run, rows, history, clock.timing()), base, adapted)
         write_all(report, {"base": base, "adapted": adapted}, run.directory)
+    shutil.rmtree(run.directory / "checkpoints", ignore_errors=True)
     return report
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Turn a GPU that is full into one clear error."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            "the memory of the device is full; lower --batch-size, train less (--strategy head), "
+            "or use --device cpu"
+        ) from error
 
 
 def run_folder(config: RunConfig) -> Path:
@@ -249,12 +295,12 @@ def run_folder(config: RunConfig) -> Path:
     return (config.output or Path("runs") / config.accent).expanduser().absolute()
 
 
-def _prepare(config: RunConfig, listener: Listener) -> _Run:
+def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     """Return a run in which nothing is left to find wrong; nothing is written yet."""
     normaliser(config.normaliser)
     device = models.pick_device(config.device)
     directory = run_folder(config)
-    _require_free(directory, overwrite=config.overwrite)
+    _require_free(directory, config)
     with listener.busy("loading the corpus"):
         data = prepare_data(config)
     with listener.busy(f"loading {config.model}"):
@@ -265,19 +311,23 @@ def _prepare(config: RunConfig, listener: Listener) -> _Run:
     waveforms = Waveforms()
     if faults := waveforms.read_all(data.all(), track=listener.track):
         raise DataError(
-            f"the audio of {_count(len(faults), 'utterance')} cannot be read; "
+            f"the audio of {count(len(faults), 'utterance')} cannot be read; "
             "mend or remove these, nothing was trained:",
             faults=_some(faults),
         )
-    train, dropped = _examples(model, data.train)
+    train, dropped = _examples(model, data.train, waveforms)
     if not train:
         raise DataError(
             f"none of the {len(data.train)} training utterances can be used with {model.name}:",
             faults=_some(_reasons(dropped)),
         )
-    replay, dropped_replay = _examples(model, data.replay)
+    # A segment's file holds what others say as well: it may be a test utterance.
+    speech = sorted({u.audio for u in data.train if u.start is None and u.end is None})
+    augmentation, mask = augmentation_of(config, speech=speech)
+    replay, dropped_replay = _examples(model, data.replay, waveforms)
     return _Run(
         config=config,
+        clock=clock,
         directory=directory,
         listener=listener,
         data=data,
@@ -286,6 +336,8 @@ def _prepare(config: RunConfig, listener: Listener) -> _Run:
         strategy=chosen,
         strategy_name=name,
         cut=lowest,
+        augmentation=augmentation,
+        mask=mask,
         train=train,
         replay=replay[: _replayed(len(train), config.replay)],
         dropped=dropped + dropped_replay,
@@ -293,13 +345,13 @@ def _prepare(config: RunConfig, listener: Listener) -> _Run:
 
 
 def _examples(
-    model: SpeechModel, utterances: Sequence[Utterance]
+    model: SpeechModel, utterances: Sequence[Utterance], waveforms: Waveforms
 ) -> tuple[list[Example], list[Dropped]]:
     """Return what this model can train on, and what it cannot, each with its reason."""
     examples, dropped = [], []
     for utterance in utterances:
         try:
-            samples = math.ceil(utterance.duration * SAMPLE_RATE)
+            samples = round(waveforms.seconds(utterance) * SAMPLE_RATE)
             examples.append(example(model, utterance, samples=samples))
         except DataError as error:
             dropped.append(Dropped(utterance.id, str(error)))
@@ -317,22 +369,31 @@ def prepare_data(config: RunConfig) -> Data:
         DataError: A corpus cannot be read, or a split is empty or shares a speaker.
     """
     name = _corpus_name(config)
-    target = _of_accent(_load(name, config), config.accent, corpus_name=name, option="--accent")
+    corpus = _load(name, config)
+    target = _of_accent(corpus, config.accent, corpus_name=name, option="--accent")
     splits = _splits(target, seed=config.seed, needed=("train", "dev", "test"))
-    if config.general is None:
+    general_name = _general_name(config)
+    if general_name is None:
         return Data(**splits, general_test=None, replay=Corpus())
+    one_corpus = _same_corpus(general_name, name)
+    if one_corpus and config.accent == config.general_accent:
+        raise ConfigError(
+            f"the accent '{config.accent}' cannot be adapted to and be the general one too; name "
+            "another with --general-accent, or leave the general accent out with --general none"
+        )
     general = _of_accent(
-        corpora.load(config.general),
+        corpus if one_corpus else corpora.load(general_name),
         config.general_accent,
-        corpus_name=config.general,
+        corpus_name=general_name,
         option="--general-accent",
     )
     needed = ("train", "test") if config.replay else ("test",)
     general_splits = _splits(general, seed=config.seed, needed=needed)
     replay = _drawn(general_splits["train"], len(splits["train"]), config) if config.replay else ()
-    if config.general == name:
+    if one_corpus:
         # Of one corpus, a name is one person, whatever the accent.
-        Corpus(replay).check_disjoint(splits["dev"] + splits["test"], fields=("speaker",))
+        held_out = splits["dev"] + splits["test"] + general_splits["test"]
+        (splits["train"] + Corpus(replay)).check_disjoint(held_out, fields=("speaker",))
     return Data(**splits, general_test=general_splits["test"], replay=Corpus(replay))
 
 
@@ -350,6 +411,18 @@ def _corpus_name(config: RunConfig) -> str:
             + "\n  - ".join(f"{source.name}: {source.url}" for source in known.sources)
         )
     return found[0]
+
+
+def _general_name(config: RunConfig) -> str | None:
+    if config.general != "auto":
+        return config.general
+    # What another model knows is not the starter's synthetic speech.
+    known = config.model in models.STARTERS or _corpus_name(config) == "starter"
+    return "starter" if known else None
+
+
+def _same_corpus(first: str, second: str) -> bool:
+    return first == second or Path(first).resolve() == Path(second).resolve()
 
 
 def _load(name: str, config: RunConfig) -> Corpus:
@@ -388,14 +461,14 @@ def _splits(corpus: Corpus, *, seed: int, needed: Sequence[str]) -> dict[str, Co
             f"such as '{without[0]}': give each of them a split (train, dev or test), or none of "
             "them, and they are split by speaker"
         )
-    splits = {name: corpus.where(split=name) for name in ("train", "dev", "test")}
+    splits = {name: corpus.where(split=name) for name in SPLITS}
     empty = [name for name in needed if not splits[name]]
     if empty:
         raise DataError(
             f"the accent '{accent}' has no utterance in the split {' and '.join(empty)}; it must "
             f"have some in each of: {', '.join(needed)}"
         )
-    for first, second in (("train", "dev"), ("train", "test"), ("dev", "test")):
+    for first, second in itertools.combinations(SPLITS, 2):
         splits[first].check_disjoint(splits[second], fields=("speaker",))
     return splits
 
@@ -407,7 +480,7 @@ def _replayed(trained: int, share: float) -> int:
 
 def _drawn(general: Corpus, trained: int, config: RunConfig) -> list[Utterance]:
     """Return as many general utterances as may be replayed, drawn by the seed, in that order."""
-    order = np.random.default_rng([config.seed, 2]).permutation(len(general))
+    order = np.random.default_rng([config.seed, _REPLAY]).permutation(len(general))
     return [general[int(i)] for i in order[: _replayed(trained, config.replay)]]
 
 
@@ -435,19 +508,21 @@ def _fit(run: _Run) -> History:
             examples,
             run.cut,
             batch_size=training.batch_size,
-            augmentation=augment.LIGHT if config.augment else None,
+            augmentation=run.augmentation,
             seed=config.seed,
             copy=epoch,
             waveforms=run.waveforms,
+            encoding=run.encoding,
         ),
         batches_per_epoch=math.ceil(len(examples) / training.batch_size),
         dev_wer=dev_wer,
         config=training,
         learning_rate=run.learning_rate,
         precision=config.precision,
-        mask=augment.SpecAugment() if config.augment else None,
+        mask=run.mask,
         seed=config.seed,
         log=run.directory / "log",
+        checkpoint=run.directory / "checkpoints" / "last.pt",
         track=run.listener.track,
         on_epoch=run.listener.epoch,
     )
@@ -468,7 +543,7 @@ def _default_rate(model: SpeechModel, name: StrategyName) -> float:
 def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
     """Return one system's hypotheses on every set; each set's are on disk once they are there."""
     found = {}
-    for name, corpus in (("target", run.data.test), ("general", run.data.general_test)):
+    for name, corpus in zip(SETS, (run.data.test, run.data.general_test), strict=True):
         if corpus is None:
             continue
         texts = run.transcribe(corpus, f"{name} test, {system}")
@@ -501,7 +576,7 @@ def _part_rows(run: _Run) -> list[PartRow]:
 def _outcome(history: History) -> str:
     last = history.epochs[-1].epoch
     why = {
-        "finished": f"{_count(last, 'epoch')} done",
+        "finished": f"{count(last, 'epoch')} done",
         "early": f"stopped after epoch {last}: dev WER no longer fell",
         "interrupted": f"stopped by hand in epoch {last}",
         "diverged": f"stopped in epoch {last}: the loss is no number; lower --learning-rate",
@@ -515,11 +590,11 @@ def _describe(run: _Run) -> Iterator[str]:
     """Yield what a person should know of the data before training, a line at a time."""
     facts = _data_facts(run)
     for name, told in facts.items():
-        speakers = _count(told.speakers, "speaker")
-        utterances = _count(told.utterances, "utterance")
+        speakers = count(told.speakers, "speaker")
+        utterances = count(told.utterances, "utterance")
         title = name.replace("_", " ")
         yield f"{title + ':':14}{utterances}, {told.minutes:.1f} min, {speakers}"
-    trained = run.data.train + Corpus(each.utterance for each in run.replay)
+    trained = [each.utterance for each in run.train + run.replay]
     for name, test in (("test", run.data.test), ("general test", run.data.general_test)):
         shared = _also_trained(test or (), trained)
         if test and shared:
@@ -527,9 +602,14 @@ def _describe(run: _Run) -> Iterator[str]:
                 f"{shared} of {len(test)} {name} utterances say a sentence that is trained on too: "
                 "the WER says less about new sentences"
             )
+    if run.data.general_test is None and run.config.general == "auto":
+        yield (
+            "general:      not scored, not replayed: name a corpus of the accent that the model "
+            "knows already with --general"
+        )
     if run.dropped:
         reasons = _reasons(run.dropped)
-        yield f"left out of training: {_count(len(reasons), 'utterance')}"
+        yield f"left out of training: {count(len(reasons), 'utterance')}"
         yield from (f"  {line}" for line in _some(reasons))
 
 
@@ -538,10 +618,6 @@ def _also_trained(test: Sequence[Utterance], trained: Sequence[Utterance]) -> in
     plain = normaliser("plain")
     texts = {plain(utterance.text) for utterance in trained}
     return sum(plain(utterance.text) in texts for utterance in test)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _reasons(dropped: Sequence[Dropped]) -> tuple[str, ...]:
@@ -582,20 +658,20 @@ def _facts(run: _Run, rows: Sequence[PartRow], history: History, timing: Timing)
 
 def _data_facts(run: _Run) -> dict[str, DataFacts]:
     named = {
-        "train": run.data.train,
+        "train": [each.utterance for each in run.train],
         "dev": run.data.dev,
         "test": run.data.test,
         "general_test": run.data.general_test,
-        "replay": Corpus(each.utterance for each in run.replay),
+        "replay": [each.utterance for each in run.replay],
     }
     return {
         name: DataFacts(
-            minutes=round(corpus.duration / 60, 2),
-            utterances=len(corpus),
-            speakers=len(corpus.speakers),
+            minutes=round(math.fsum(map(run.waveforms.seconds, utterances)) / 60, 2),
+            utterances=len(utterances),
+            speakers=len({utterance.speaker for utterance in utterances}),
         )
-        for name, corpus in named.items()
-        if corpus
+        for name, utterances in named.items()
+        if utterances
     }
 
 
@@ -615,44 +691,43 @@ def _versions() -> dict[str, str]:
 # --- the run folder -------------------------------------------------------------------------------
 
 
-def _require_free(directory: Path, *, overwrite: bool) -> None:
+def _require_free(directory: Path, config: RunConfig) -> None:
     """Refuse a place that cannot be the run folder, before anything is loaded or written.
 
     Raises:
         OutputError: It is a file, lies below one, may not be written, or holds something.
     """
-    there = next(path for path in (directory, *directory.parents) if path.exists())
-    if not there.is_dir():
-        raise OutputError(
-            f"cannot write the run folder {directory}: {there} is a file; name another with "
-            "--output"
-        )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"cannot write the run folder {directory}: {there} may not be written; name another "
-            "with --output"
-        )
-    if there != directory or not any(directory.iterdir()):
+    require_writable(directory)
+    if not directory.exists() or not any(directory.iterdir()):
         return
     if not any((directory / name).exists() for name in ("config.yaml", "hypotheses")):
         raise OutputError(
             f"the folder {directory} holds files that are not a run's, and they are not "
             "overwritten; name another with --output"
         )
-    if not overwrite:
+    finished = (directory / "report.json").exists()
+    if not config.overwrite and (finished or not config.resume):
+        state = "holds a finished run" if finished else "holds an unfinished run"
+        ways = "" if finished else ", go on with it with --resume"
         raise OutputError(
-            f"the run folder {directory} is already used; name another with --output, or replace "
-            "it with --overwrite"
+            f"the run folder {directory} {state}; name another with --output{ways}, or replace it "
+            "with --overwrite"
         )
 
 
-def _claim(directory: Path, *, overwrite: bool) -> None:
-    """Make the run folder, without what an earlier run wrote there.
+def _claim(run: _Run) -> None:
+    """Make the run folder with config.yaml, and nothing else unless a run is to be gone on with.
 
     Raises:
         OutputError: It cannot be written, or holds something that is not to be lost.
+        ConfigError: The run that is to be gone on with had other settings.
     """
-    _require_free(directory, overwrite=overwrite)
+    directory = run.directory
+    _require_free(directory, run.config)
+    text = _config_text(run)
+    if run.config.resume and (directory / "config.yaml").exists():
+        _require_same(directory / "config.yaml", text)
+        return
     try:
         for name in (*_WRITTEN, _UNFINISHED_MODEL):
             path = directory / name
@@ -666,16 +741,47 @@ def _claim(directory: Path, *, overwrite: bool) -> None:
             f"cannot write the run folder {directory}: {error.strerror or error}; name another "
             "with --output"
         ) from error
+    write_text(directory / "config.yaml", text)
 
 
-def _save_config(run: _Run) -> None:
-    """Write config.yaml: every setting as it was resolved, and what it was resolved with.
+def _require_same(path: Path, text: str) -> None:
+    """Refuse to go on with a run of other settings, another model or other speech.
+
+    Raises:
+        ConfigError: config.yaml differs but for the versions; what differs is named.
+    """
+    asked = yaml.safe_load(text)
+    try:
+        earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        earlier = None
+    different = [
+        key
+        for section in asked
+        for key, value in asked[section].items()
+        if key != "versions" and _entry(earlier, section, key) != value
+    ]
+    if different:
+        raise ConfigError(
+            f"the unfinished run of {path} had another {', '.join(different)}; give the same "
+            "options, name another folder with --output, or replace it with --overwrite"
+        )
+
+
+def _entry(tree: Any, *path: str) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def _config_text(run: _Run) -> str:
+    """Return what config.yaml holds: every setting as it was resolved, and what with.
 
     `--config` reads it again; where to write is left to the next run.
     """
-    settings = replace(run.config, strategy=run.strategy_name, corpus=_corpus_name(run.config))
-    resolved: dict[str, Any] = asdict(settings)
-    del resolved["output"], resolved["overwrite"]
+    resolved: dict[str, Any] = asdict(settings(run.config))
+    del resolved["output"], resolved["overwrite"], resolved["resume"]
+    resolved["strategy"] = run.strategy_name
     resolved["training"]["learning_rate"] = run.learning_rate
     data = run.data
     general = (data.general_test or Corpus()) + data.replay
@@ -687,8 +793,33 @@ def _save_config(run: _Run) -> None:
         },
         "versions": _versions(),
     }
-    text = yaml.safe_dump({"run": resolved, "facts": facts}, sort_keys=False, allow_unicode=True)
-    write_text(run.directory / "config.yaml", text)
+    return yaml.safe_dump({"run": resolved, "facts": facts}, sort_keys=False, allow_unicode=True)
+
+
+def settings(config: RunConfig) -> RunConfig:
+    """Return a configuration as `config.yaml` keeps it, but for what depends on the model.
+
+    Corpora are named, paths can be opened from any folder, and where to write is left out.
+    """
+    return replace(
+        config,
+        model=_from_anywhere(config.model),
+        corpus=_from_anywhere(_corpus_name(config)),
+        general=_from_anywhere(_general_name(config)),
+        output=None,
+        overwrite=False,
+        resume=False,
+    )
+
+
+T = TypeVar("T", str, str | None)
+
+
+def _from_anywhere(name: T) -> T:
+    if name is None or name == "starter" or name in models.STARTERS:
+        return name
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.exists() else name
 
 
 def _save_model(run: _Run) -> None:

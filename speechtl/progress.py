@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
@@ -47,8 +48,14 @@ def bars(console: Console) -> Track:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        hidden = not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        with Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            # Else what is written to a redirected standard output meanwhile lands on the console.
+            redirect_stdout=sys.stdout.isatty(),
+        ) as progress:
             yield from progress.track(items, total=total, description=description)
 
     return track

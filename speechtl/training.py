@@ -7,8 +7,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,8 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import get_scheduler
 
 from speechtl.augment import SpecAugment
-from speechtl.errors import ConfigError
+from speechtl.errors import ConfigError, DataError
+from speechtl.files import replacing
 from speechtl.models import Features, SpeechModel
 from speechtl.progress import Track, silent
 from speechtl.strategy import Strategy, cut, freeze_all_but
@@ -37,6 +39,10 @@ __all__ = [
 Precision = Literal["auto", "float32", "bf16"]
 Stopped = Literal["finished", "early", "interrupted", "diverged"]
 TrainingBatch = tuple[Features, Sequence[Sequence[int]]]
+# torch's fused attention has a slow backward on a CPU: three times the plain one's time at 100 and
+# at 150 frames, the same at 500, half of it at 1500 (torch 2.11, bf16, 2 cores).
+_SHORT_FRAMES = 400
+_MASKS = 2  # names the random stream of SpecAugment, beside the run's others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,7 @@ class TrainingConfig:
             the gain (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
     """
 
-    epochs: int = 6
+    epochs: int = 5
     learning_rate: float | None = None
     batch_size: int = 16
     accumulation: int = 1
@@ -145,6 +151,7 @@ def fit(
     mask: SpecAugment | None = None,
     seed: int = 0,
     log: Path | None = None,
+    checkpoint: Path | None = None,
     track: Track = silent,
     on_epoch: Callable[[EpochRecord, bool], None] | None = None,
 ) -> History:
@@ -166,12 +173,18 @@ def fit(
         mask: Masks the features of each training batch.
         seed: Draws the masks and the dropout.
         log: A folder for TensorBoard.
+        checkpoint: A file that each epoch replaces with all that is needed to go on; if it is there
+            at first, the fit goes on from it as if it had not been ended.
         track: Shows progress.
         on_epoch: Is told each finished epoch, and whether it is the best so far.
 
     Returns:
         The record of every epoch. Ctrl-C ends the fit after the step at hand, as does a loss that
         is no number; both keep the best weights so far.
+
+    Raises:
+        DataError: The checkpoint cannot be read.
+        OutputError: The checkpoint cannot be written.
     """
     torch.manual_seed(seed)
     session = _Session(
@@ -182,25 +195,36 @@ def fit(
         batches_per_epoch=batches_per_epoch,
         precision=precision,
         mask=mask,
-        rng=np.random.default_rng([seed, 1]),
+        rng=np.random.default_rng([seed, _MASKS]),
     )
+    best = _Best(session.suffix_parameters, interpolation=config.interpolation)
     records: list[EpochRecord] = []
 
-    def finished(record: EpochRecord) -> None:
-        records.append(record)
-        if writer and record.epoch:
-            _log(writer, record)
+    def tell(record: EpochRecord) -> None:
         if on_epoch:
             on_epoch(record, best.epoch == record.epoch)
 
+    def stopping() -> Stopped | None:
+        last = records[-1]
+        if interrupted.is_set():
+            return "interrupted"
+        if last.epoch and (last.loss is None or not math.isfinite(last.loss)):
+            return "diverged"
+        if last.epoch - best.epoch >= config.patience:
+            return "early"
+        return "finished" if last.epoch == config.epochs else None
+
     with _logging(log) as writer, _interruptible() as interrupted:
         session.evaluation_mode()
-        best = _Best(session.suffix_parameters, dev_wer(), interpolation=config.interpolation)
-        finished(EpochRecord(0, 0, None, best.wer))
-        stopped: Stopped = "interrupted" if interrupted.is_set() else "finished"
-        for epoch in range(1, config.epochs + 1):
-            if stopped != "finished":
-                break
+        if checkpoint and checkpoint.exists():
+            records += _resume(checkpoint, session, best)
+        else:
+            best.wer = dev_wer()
+            records.append(EpochRecord(0, 0, None, best.wer))
+        for record in records:
+            tell(record)
+        while (stopped := stopping()) is None:
+            epoch = records[-1].epoch + 1
             loss = session.train_epoch(
                 track(batches(epoch), f"epoch {epoch}", total=batches_per_epoch), interrupted
             )
@@ -208,13 +232,12 @@ def fit(
             with best.interpolated():
                 record = EpochRecord(epoch, session.step, loss, dev_wer())
                 best.offer(record)
-            finished(record)
-            if interrupted.is_set():
-                stopped = "interrupted"
-            elif loss is None or not math.isfinite(loss):
-                stopped = "diverged"
-            elif epoch - best.epoch >= config.patience:
-                stopped = "early"
+            records.append(record)
+            tell(record)
+            if writer:
+                _log(writer, record)
+            if checkpoint and not interrupted.is_set():
+                _save(checkpoint, session, best, records)
     best.restore()
     return History(tuple(records), best.epoch, stopped)
 
@@ -236,7 +259,8 @@ class _Session:
     ) -> None:
         self.model, self.strategy, self.mask, self.rng = model, strategy, mask, rng
         self.step = 0
-        self._network: Any = model.network  # whose `eval` has no types
+        self._network: Any = model.network  # which has no types
+        self._attention: str = model.network.config._attn_implementation
         self._config = config
         self._batches_per_epoch = batches_per_epoch
         self._names = [part.name for part in model.parts()]
@@ -270,10 +294,36 @@ class _Session:
         )
         self._optimiser, self._scheduler = self._accelerator.prepare(optimiser, scheduler)
 
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+        return {
+            "step": self.step,
+            "suffix": [parameter.detach() for parameter in self.suffix_parameters],
+            "optimiser": self._optimiser.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "masks": self.rng.bit_generator.state,
+            "dropout": torch.get_rng_state(),
+            "dropout_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Make the next step what it would have been after `state`."""
+        self.step = state["step"]
+        for parameter, weight in zip(self.suffix_parameters, state["suffix"], strict=True):
+            parameter.copy_(weight)
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        self.rng.bit_generator.state = state["masks"]
+        torch.set_rng_state(state["dropout"])
+        if state["dropout_cuda"]:
+            torch.cuda.set_rng_state_all(state["dropout_cuda"])
+
     def evaluation_mode(self) -> None:
-        """Switch dropout off everywhere."""
+        """Switch dropout off everywhere, and attend as the model was loaded to."""
         self._network.eval()
         self._training = frozenset()
+        self._attend(self._attention)
 
     def train_epoch(
         self, batches: Iterable[TrainingBatch], interrupted: threading.Event
@@ -298,12 +348,18 @@ class _Session:
             freeze_all_but(self.model, trainable)
             self._training = trainable
 
+    def _attend(self, implementation: str) -> None:
+        if self._network.config._attn_implementation != implementation:
+            self._network.set_attn_implementation(implementation)
+
     def _train_batch(
         self, features: Features, labels: Sequence[Sequence[int]], *, last: bool
     ) -> float:
         if self.mask is not None:
             hidden = self.mask(features.hidden, features.lengths, self.rng)
             features = Features(features.cut, hidden, features.lengths)
+        if self._attention == "sdpa" and self._network.device.type == "cpu":
+            self._attend("eager" if features.hidden.shape[1] <= _SHORT_FRAMES else "sdpa")
         accelerator = self._accelerator
         with accelerator.accumulate(self.model.network):
             # What is left at the end of an epoch makes a step too; a short epoch made none else.
@@ -326,17 +382,18 @@ class _Session:
 
 
 class _Best:
-    """The weights of the best epoch so far; epoch 0, the base model's own, is the first of them."""
+    """The weights of the best epoch so far; epoch 0, the base model's own, is the first of them.
 
-    def __init__(
-        self, parameters: Sequence[nn.Parameter], wer: float, *, interpolation: float
-    ) -> None:
-        self.wer, self.epoch = wer, 0
+    The copies lie in the computer's memory: a GPU's holds gradients and moments already.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], *, interpolation: float) -> None:
+        self.wer, self.epoch = math.inf, 0
         self._parameters, self._interpolation = parameters, interpolation
         self._base = self._kept = self._copied()
 
     def _copied(self) -> list[Tensor]:
-        return [parameter.detach().clone() for parameter in self._parameters]
+        return [parameter.detach().to("cpu", copy=True) for parameter in self._parameters]
 
     @torch.no_grad()
     def _put(self, weights: Iterable[Tensor]) -> None:
@@ -365,6 +422,50 @@ class _Best:
     def restore(self) -> None:
         """Put the kept weights back into the model."""
         self._put(self._kept)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` takes up again."""
+        return {"wer": self.wer, "epoch": self.epoch, "kept": self._kept}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` returned; the base's weights are those at hand."""
+        self.wer, self.epoch, self._kept = state["wer"], state["epoch"], state["kept"]
+
+
+def _save(path: Path, session: _Session, best: _Best, records: Sequence[EpochRecord]) -> None:
+    """Write the checkpoint; safetensors would hold its tensors alone.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    state = {
+        "records": [astuple(record) for record in records],
+        "session": session.state(),
+        "best": best.state(),
+    }
+    with replacing(path) as partial:
+        try:
+            torch.save(state, partial)
+        except RuntimeError as error:  # a full disk, for instance
+            raise OSError(str(error)) from error
+
+
+def _resume(path: Path, session: _Session, best: _Best) -> list[EpochRecord]:
+    """Take up what a checkpoint holds and return its records.
+
+    Raises:
+        DataError: It cannot be read, or is another model's.
+    """
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        records = [EpochRecord(*fields) for fields in state["records"]]
+        best.load_state(state["best"])
+        session.restore(state["session"])
+    except (OSError, EOFError, RuntimeError, LookupError, ValueError, UnpicklingError) as error:
+        raise DataError(
+            f"{path}: cannot be gone on from ({error}); start anew with --overwrite"
+        ) from error
+    return records
 
 
 def _parameter_groups(

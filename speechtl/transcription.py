@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,9 @@ import torch
 
 from speechtl.audio import AUDIO_SUFFIXES, SAMPLE_RATE, Waveform, duration, read
 from speechtl.corpus import Utterance
-from speechtl.errors import ConfigError, DataError, SpeechtlError
-from speechtl.features import Waveforms, encode_for_decoding, length_buckets
+from speechtl.errors import ConfigError, DataError, OutputError, SpeechtlError
+from speechtl.features import Encoding, Waveforms, encode_for_decoding, length_buckets
+from speechtl.files import require_writable
 from speechtl.models import SpeechModel
 from speechtl.progress import Track, silent
 
@@ -29,10 +31,10 @@ __all__ = [
     "Segment",
     "Transcript",
     "audio_files",
-    "check_distinct",
     "segments",
     "transcribe_files",
     "transcribe_utterances",
+    "transcript_files",
     "writer",
 ]
 
@@ -120,6 +122,7 @@ def transcribe_utterances(
     cut: str,
     batch_size: int = 16,
     waveforms: Waveforms | None = None,
+    encoding: Encoding = nullcontext,
     track: Track = silent,
     description: str = "transcribing",
 ) -> list[str]:
@@ -134,6 +137,7 @@ def transcribe_utterances(
         cut: The part before which the features are taken.
         batch_size: Utterances decoded together.
         waveforms: Where decoded audio is kept between passes.
+        encoding: Gives a block to run each encoding in.
         track: Shows progress.
         description: What the progress is called.
 
@@ -141,13 +145,15 @@ def transcribe_utterances(
         DataError: A recording cannot be read; the utterance is named.
     """
     held = waveforms or Waveforms()
-    durations = [utterance.duration for utterance in utterances]
+    durations = [held.seconds(utterance) for utterance in utterances]
     fitting = [i for i, s in enumerate(durations) if SHORTEST_S <= s <= model.longest_s]
     too_long = [i for i, s in enumerate(durations) if s > model.longest_s]
 
     def batches() -> Iterator[tuple[list[int], list[str]]]:
         chosen = [utterances[i] for i in fitting]
-        encoded = encode_for_decoding(model, chosen, cut, batch_size=batch_size, waveforms=held)
+        encoded = encode_for_decoding(
+            model, chosen, cut, batch_size=batch_size, waveforms=held, encoding=encoding
+        )
         for indices, features in encoded:
             yield [fitting[i] for i in indices], model.decode(features)
         for index in too_long:
@@ -349,13 +355,17 @@ def _recordings(folder: Path) -> list[Path]:
     )
 
 
-def check_distinct(files: Sequence[Path], *, suffix: str) -> None:
-    """Refuse files whose transcripts would have the same name in one folder.
+def transcript_files(
+    files: Sequence[Path], folder: Path, *, suffix: str, overwrite: bool = False
+) -> dict[Path, Path]:
+    """Return where in `folder`, which is made, the transcript of each recording goes.
 
     Names that differ in upper and lower case alone are the same, as to some file systems.
 
     Raises:
         ConfigError: Two files share a name but for folder and suffix; all such files are listed.
+        OutputError: The folder cannot be written, or transcripts are there already and are not to
+            be overwritten; all of them are listed.
     """
     named: dict[str, list[Path]] = {}
     for path in files:
@@ -370,6 +380,15 @@ def check_distinct(files: Sequence[Path], *, suffix: str) -> None:
             "each recording must have a transcript of its own: rename one, or transcribe them in "
             "two runs to two folders\n  - " + "\n  - ".join(clashes)
         )
+    require_writable(folder)
+    targets = {path: folder / f"{path.stem}.{suffix}" for path in files}
+    there = [str(target) for target in targets.values() if target.exists()]
+    if there and not overwrite:
+        raise OutputError(
+            "these files are there already, and may be more than transcripts; name another folder "
+            "with --output, or replace them with --overwrite\n  - " + "\n  - ".join(there)
+        )
+    return targets
 
 
 def writer(format: str, *, named: bool = False) -> Callable[[Transcript], str]:  # noqa: A002

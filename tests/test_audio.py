@@ -247,18 +247,3 @@ def test_audio_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         audio.write(tmp_path / "file" / "tone.wav", tone(440))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_replacement_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("old")
-
-    def fill_the_disk() -> None:
-        with audio.replacing(path) as partial:
-            partial.write_text("half")
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OutputError, match="No space left"):
-        fill_the_disk()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from matplotlib.container import BarContainer
 from matplotlib.image import imread
+from models.conftest import write_ctc_checkpoint
 from rich.console import Console
 
 from speechtl import benchmark, pipeline
 from speechtl.benchmark import Grid, Row, run, spreads, table, write
 from speechtl.config import RunConfig
 from speechtl.errors import ConfigError, ModelError, OutputError
+from speechtl.models import local_revision
 from speechtl.scoring import Hypothesis, Parameters, Report, RunFacts, Timing, make_report
 
 SENTENCE = "one two three four five six seven eight nine ten"
@@ -41,7 +45,7 @@ def report(config: RunConfig, *, stopped: str = "finished", after: int = 2) -> R
     facts = RunFacts(
         accent=config.accent,
         model=config.model,
-        revision=None,
+        revision=local_revision(config.model),
         family="ctc",
         strategy=config.strategy or "encoder",
         seed=config.seed,
@@ -60,7 +64,7 @@ def report(config: RunConfig, *, stopped: str = "finished", after: int = 2) -> R
 
 
 class Adapt:
-    """Stands in for `pipeline.adapt`: leaves a report.json, and notes what it was asked for."""
+    """Stands in for `pipeline.adapt`: leaves its two files, and notes what it was asked for."""
 
     def __init__(self, change: Callable[[RunConfig], Report] = report) -> None:
         self.configs: list[RunConfig] = []
@@ -71,6 +75,11 @@ class Adapt:
         made = self._change(config)
         folder = pipeline.run_folder(config)
         folder.mkdir(parents=True, exist_ok=True)
+        saved = asdict(pipeline.settings(config)) | {"strategy": made.facts.strategy}
+        saved["training"]["learning_rate"] = 1e-3
+        (folder / "config.yaml").write_text(
+            yaml.safe_dump({"run": saved, "facts": {}}), encoding="utf-8"
+        )
         (folder / "report.json").write_text(made.to_json(), encoding="utf-8")
         return made
 
@@ -177,6 +186,34 @@ def test_finished_runs_are_read_and_not_run_again(tmp_path: Path) -> None:
         "[2/2] Scottish, starter-wav2vec2, strategy default, seed 1",
         "  WER 50.0\N{NO-BREAK SPACE}% → 20.0\N{NO-BREAK SPACE}%",
     ]
+
+
+def test_a_run_of_other_settings_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(grid(), tmp_path, adapt=Adapt())
+    again, same = Adapt(), Adapt()
+    path = tmp_path / "runs" / "starter-wav2vec2-default-scottish-0" / "config.yaml"
+    saved = yaml.safe_load(path.read_text(encoding="utf-8"))
+    saved["run"]["replay"] = 0.99  # as if the default had been that
+    path.write_text(yaml.safe_dump(saved), encoding="utf-8")
+    run(grid(), tmp_path, adapt=again)
+    run(grid(), tmp_path, adapt=same)
+    assert (len(again.configs), len(same.configs)) == (1, 0)
+
+
+def test_a_run_of_a_model_that_has_changed_is_run_again(tmp_path: Path) -> None:
+    model = write_ctc_checkpoint(tmp_path / "model", "wav2vec2-group")
+    chosen = grid(models=(str(model),))
+    run(chosen, tmp_path / "bench", adapt=Adapt())
+    write_ctc_checkpoint(tmp_path / "model", "wav2vec2-group", hidden_size=8)
+    again = Adapt()
+    run(chosen, tmp_path / "bench", adapt=again)
+    assert len(again.configs) == 1
+
+
+def test_the_default_and_the_strategy_that_it_stands_for_are_one_seed() -> None:
+    assert spreads([row(seed=0), row(seed=0)]) == []
 
 
 def test_a_run_with_other_epochs_is_another_run(tmp_path: Path) -> None:

@@ -372,8 +372,11 @@ def test_a_used_run_folder_is_refused(adapt: Run, tmp_path: Path) -> None:
     (tmp_path / "run" / "config.yaml").write_text("mine")
     code, _, said = adapt()
     assert code == 5
-    assert f"{tmp_path / 'run'} is already used" in said
+    assert f"{tmp_path / 'run'} holds an unfinished run" in said
     assert "--overwrite" in said
+    code, _, said = adapt("--resume")
+    assert code == 2
+    assert "config.yaml had another accent, model, " in said
     assert (tmp_path / "run" / "config.yaml").read_text() == "mine"
 
 
@@ -382,7 +385,7 @@ def test_a_run_folder_at_or_below_a_file_is_refused(below: str, adapt: Run, tmp_
     (tmp_path / "file").write_text("mine")
     code, _, said = adapt("--output", tmp_path / "file" / below)
     assert code == 5
-    assert f"{tmp_path / 'file'} is a file; name another with --output" in said
+    assert f"{tmp_path / 'file'} is a file; name another folder" in said
 
 
 def test_a_full_disk_is_told_and_keeps_what_was_written(
@@ -417,6 +420,16 @@ def test_a_disk_that_fills_anywhere_else_is_told_too(
     assert "the disk is full" in said
     with pytest.raises(OSError, match="No space left"):
         adapt("--debug")
+
+
+def test_a_file_that_may_not_be_opened_is_told(adapt: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", "/root/run")
+
+    monkeypatch.setattr(pipeline, "adapt", denied)
+    code, _, said = adapt()
+    assert code == 5
+    assert "/root/run: may not be opened; change its permissions" in said
 
 
 # --- how it ends ----------------------------------------------------------------------------------
@@ -524,7 +537,8 @@ def test_transcribe_writes_a_file_for_each_recording(
         (["{audio}", "--model", "gone"], 4, "gone is not a checkpoint folder"),
         (["{audio}", "--device", "tpu"], 2, "there is no device 'tpu' here"),
         (["{audio}", "--batch-size", "0"], 2, "--batch-size"),
-        (["{audio}", "--output", "{audio}/below"], 5, "cannot be written"),
+        (["{audio}", "--output", "{audio}/below"], 5, "dan-0.wav is a file; name another folder"),
+        (["{audio}", "--output", "{folder}"], 5, "scottish-test-dan-0.txt"),
         ([], 2, "Missing argument"),
     ],
     ids=str,
@@ -538,11 +552,13 @@ def test_transcribe_refuses_what_cannot_be_done(
     manifest: Path,
 ) -> None:
     recording = manifest.parent / "audio" / "scottish-test-dan-0.wav"
-    filled = [option.format(audio=recording) for option in options]
+    (manifest.parent / "scottish-test-dan-0.txt").write_text("what was said")
+    filled = [option.format(audio=recording, folder=manifest.parent) for option in options]
     ended, told, said = run("transcribe", "--model", tiny_models["ctc"], *filled)
     assert (ended, told) == (code, "")
     assert fragment in said
     assert "Traceback" not in said
+    assert (manifest.parent / "scottish-test-dan-0.txt").read_text() == "what was said"
 
 
 # --- benchmark ------------------------------------------------------------------------------------

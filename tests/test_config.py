@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,21 @@ import pytest
 import yaml
 
 from speechtl import config as configuration
+from speechtl.augment import (
+    LIGHT,
+    NAMED,
+    AdditiveNoise,
+    Chain,
+    Sometimes,
+    SpecAugment,
+    SpeedPerturbation,
+    TelephoneBand,
+)
 from speechtl.config import (
     RunConfig,
     accent_file,
     accent_names,
+    augmentation,
     merged,
     preset,
     preset_names,
@@ -51,7 +63,7 @@ def test_every_shipped_file_begins_with_its_purpose_its_command_and_what_to_expe
 def test_every_preset_is_a_run_whose_strategy_its_family_has(name: str) -> None:
     config = run_config({**preset(name), "accent": "scottish"}, where=name)
     family: Family = "whisper" if "whisper" in config.model else "ctc"
-    assert config.strategy in STRATEGIES[family]
+    assert config.strategy in {None, *STRATEGIES[family]}
     assert config.model in STARTERS or "/" in config.model
 
 
@@ -218,7 +230,7 @@ def test_all_faults_are_told_at_once_even_those_that_hide_behind_others() -> Non
         "'accent' is missing",
         "unknown key 'epoch'",
         "precision: there is no 'fp8'",
-        "augment: input should be a valid boolean, unable to interpret input, got 'perhaps'",
+        "augment: give true, false, or a list of steps such as '- gain: {minimum_db: -3}'",
         "unknown key 'training.rate'",
         "training.batch_size: input should be a valid integer",
         "epochs must be above 0, got 0; warmup is a share from 0 to 1, got 2",
@@ -261,3 +273,76 @@ def test_an_unknown_preset_lists_those_there_are() -> None:
 
 def test_a_name_like_no_other_has_no_suggestion() -> None:
     assert suggestion("xyzzy", ["scottish"]) == ""
+
+
+# --- augmentation ---------------------------------------------------------------------------------
+
+
+def configured(text: str, *, speech: Sequence[Path] = ()) -> Any:
+    """Return the augmentation and the mask of a configuration written in YAML."""
+    settings = {"accent": "scottish", **yaml.safe_load(text)}
+    return augmentation(run_config(settings, where="the file"), speech=speech)
+
+
+def test_augmentation_is_light_unless_it_is_switched_off() -> None:
+    assert configured("{}") == (LIGHT, SpecAugment())
+    assert configured("augment: true") == (LIGHT, SpecAugment())
+    assert configured("augment: false") == (None, None)
+
+
+def test_a_file_lists_the_steps_of_an_augmentation(tmp_path: Path) -> None:
+    speech = [tmp_path / f"{number}.wav" for number in range(4)]
+    for path in speech:
+        path.touch()
+    chain, mask = configured(
+        """
+        augment:
+          - speed: {factors: [0.95, 1.05]}
+          - noise: {kind: babble, minimum_snr_db: 10, probability: 0.3}
+          - spec_augment: {time_masks: 1}
+          - telephone:
+        """,
+        speech=speech,
+    )
+    assert mask == SpecAugment(time_masks=1)
+    assert chain == Chain(
+        steps=(
+            Sometimes(augmentation=SpeedPerturbation(factors=(0.95, 1.05))),
+            Sometimes(
+                augmentation=AdditiveNoise(kind="babble", minimum_snr_db=10, sources=tuple(speech)),
+                probability=0.3,
+            ),
+            Sometimes(augmentation=TelephoneBand()),
+        )
+    )
+    assert configured("augment: [spec_augment: ]")[0] is None
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if name != "spec_augment"])
+def test_every_augmentation_can_be_named_with_its_own_settings_alone(name: str) -> None:
+    chain, mask = configured(f"augment: [{name}: {{probability: 0.5}}]")
+    assert mask is None
+    assert chain.steps == (Sometimes(augmentation=NAMED[name](), probability=0.5),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("augment: [gain]", "augment: give true, false, or a list of steps"),
+        ("augment: [echo: ]", r"augment, step 1: name one of speed, .*; got echo"),
+        ("augment: [{}]", "got nothing"),
+        ("augment: [{gain: , speed: }]", "got gain, speed"),
+        (
+            "augment: [gain: , speed: {factor: [1]}]",
+            r"step 2 \(speed\): unknown key 'factor'; did you mean 'factors'",
+        ),
+        ("augment: [gain: {probability: 2}]", r"step 1 \(gain\) .*probability: .*less than"),
+        ("augment: [gain: {minimum_db: loud}]", r"minimum_db: .*number.*got 'loud'"),
+        ("augment: [gain: {minimum_db: 9}]", "db must go from a lower to a higher"),
+        ("augment: [noise: {kind: babble}]", "needs at least 4 audio files"),
+        ("augment: [noise: {kind: files, sources: [gone.wav]}]", "there is no file gone.wav"),
+    ],
+)
+def test_an_augmentation_that_cannot_be_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s){message}"):
+        configured(text)

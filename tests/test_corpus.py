@@ -24,7 +24,6 @@ from speechtl.corpus import (
     split_by_speaker,
     write_jsonl,
     write_manifest,
-    write_text,
 )
 from speechtl.errors import ConfigError, DataError, OutputError
 
@@ -372,11 +371,6 @@ def test_json_lines_come_back_with_their_line_numbers(tmp_path: Path) -> None:
         "rows.jsonl:3",
         "rows.jsonl:4",
     ]
-
-
-def test_a_text_file_is_written_as_it_is(tmp_path: Path) -> None:
-    write_text(tmp_path / "new" / "notes.srt", "naïve\r\nend\n")
-    assert (tmp_path / "new" / "notes.srt").read_bytes() == "naïve\r\nend\n".encode()
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,13 +15,14 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
+import torch
 import yaml
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import pipeline as transformers_pipeline
 
 from speechtl import audio, corpora, models, pipeline
-from speechtl.config import RunConfig, read_yaml, run_config
+from speechtl.config import AugmentStep, RunConfig, read_yaml, run_config
 from speechtl.corpus import Corpus, read_jsonl, read_manifest, write_manifest
 from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.features import Example, encode_for_training
@@ -147,9 +148,10 @@ def test_the_same_seed_gives_the_same_report_but_for_its_timing(
         output = tmp_path / name
         adapt(replace(config, model=str(tiny_models[family]), seed=seed, output=output))
         found: dict[str, Any] = json.loads((output / "report.json").read_text(encoding="utf-8"))
-        assert set(found.pop("timing")) == {
-            "load_s", "features_s", "train_s", "score_s", "total_s"
-        }  # fmt: skip
+        timing = found.pop("timing")
+        parts = [timing[name] for name in ("load_s", "features_s", "train_s", "score_s")]
+        assert all(seconds > 0 for seconds in parts)
+        assert sum(parts) <= timing["total_s"]
         return found
 
     first, again, other = report("first", 3), report("again", 3), report("other", 4)
@@ -347,6 +349,47 @@ def test_a_test_speaker_who_is_replayed_in_another_accent_is_refused(
         prepare_data(replace(config, replay=0.8))
 
 
+def test_one_who_is_trained_on_and_in_the_general_test_is_refused(
+    config: RunConfig, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [
+        replace(each, speaker="scottish-ann") if each.speaker == "general-dan" else each
+        for each in read_manifest(manifest)
+    ]
+    write_manifest(Corpus(both), manifest)
+    monkeypatch.chdir(manifest.parent)
+    for general in (str(manifest), "./manifest.jsonl"):
+        with pytest.raises(DataError, match="speaker 'scottish-ann' is in both"):
+            prepare_data(replace(config, general=general))
+
+
+def test_an_accent_cannot_be_its_own_general_accent(config: RunConfig) -> None:
+    with pytest.raises(ConfigError, match="'general' cannot be adapted to and be the general one"):
+        prepare_data(replace(config, accent="general"))
+
+
+def test_two_corpora_may_use_the_same_ids(config: RunConfig, manifest: Path) -> None:
+    rows = read_manifest(manifest)
+    for name in ("scottish", "general"):
+        own = [replace(each, id=str(i)) for i, each in enumerate(rows.where(accent=name))]
+        write_manifest(Corpus(own), manifest.with_name(f"{name}.jsonl"))
+    first, second = (str(manifest.with_name(f"{name}.jsonl")) for name in ("scottish", "general"))
+    assert adapt(replace(config, corpus=first, general=second)).facts.data["replay"].utterances == 4
+
+
+def test_another_model_s_general_accent_is_left_out_unless_it_is_named(config: RunConfig) -> None:
+    listener = Noted()
+    report = adapt(replace(config, general="auto"), listener)
+    assert set(report.sets) == {"target"}
+    assert any(note.startswith("general:      not scored") for note in listener.notes)
+    for of_starter in (
+        RunConfig(accent="scottish"),
+        RunConfig(accent="scottish", model=config.model),
+        replace(config, model="starter-whisper", general="auto"),
+    ):
+        assert pipeline.settings(of_starter).general == "starter"
+
+
 def test_an_empty_split_is_refused(config: RunConfig, manifest: Path) -> None:
     kept = [each for each in read_manifest(manifest) if each.split != "dev"]
     write_manifest(Corpus(kept), manifest)
@@ -413,6 +456,13 @@ def test_what_cannot_be_trained_on_is_left_out_counted_and_listed(
     told = [note for note in listener.notes if note.startswith("  ")]
     assert "'É' (U+00C9)" in told[0]
     assert "frames, but" in told[1]
+
+
+def test_punctuation_is_no_cause_to_leave_an_utterance_out(
+    config: RunConfig, change: Callable[..., None]
+) -> None:
+    change("scottish-train-ann-0", text="The cat — sat, on the \u201cmat\u201d.")
+    assert adapt(config).facts.dropped == ()
 
 
 def test_what_is_too_long_for_the_model_is_left_out(
@@ -486,11 +536,70 @@ def test_a_used_folder_is_replaced_only_when_asked_and_other_files_in_it_stay(
     directory = run_folder(config)
     (directory / "notes.txt").write_text("mine")
     (directory / "model" / "old.bin").write_text("old")
-    with pytest.raises(OutputError, match=r"already used.*--overwrite"):
+    with pytest.raises(OutputError, match=r"holds a finished run; .*--overwrite"):
         adapt(config)
     adapt(replace(config, overwrite=True))
     assert (directory / "notes.txt").read_text() == "mine"
     assert not (directory / "model" / "old.bin").exists()
+
+
+class SwitchedOffError(Exception):
+    """Stands for a machine that is switched off."""
+
+
+def killed_after_an_epoch(config: RunConfig) -> Path:
+    """Run `config` until its second epoch is told, and return its folder."""
+
+    def kill(epoch: int) -> None:
+        if epoch == 2:
+            raise SwitchedOffError
+
+    listener = Noted()
+    listener.on_epoch = kill
+    with pytest.raises(SwitchedOffError):
+        adapt(config, listener)
+    return run_folder(config)
+
+
+@both_families
+@pytest.mark.usefixtures("improving")
+def test_a_run_that_was_killed_is_gone_on_with_to_the_same_result(
+    family: Family, config: RunConfig, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    chosen = replace(
+        config, model=str(tiny_models[family]), training=replace(config.training, epochs=3)
+    )
+    whole = adapt(replace(chosen, output=tmp_path / "whole"))
+    directory = killed_after_an_epoch(chosen)
+    assert not (directory / "model").exists()
+    listener = Noted()
+    resumed = adapt(replace(chosen, resume=True), listener)
+    assert resumed.sets == whole.sets
+    assert [e.loss for e in resumed.facts.training] == [e.loss for e in whole.facts.training]
+    assert "epoch 1" not in listener.tracked
+    assert "epoch 2" in listener.tracked
+    assert not (directory / "checkpoints").exists()
+
+
+def test_a_run_is_gone_on_with_only_if_it_is_unfinished_and_the_same(config: RunConfig) -> None:
+    directory = killed_after_an_epoch(config)
+    with pytest.raises(OutputError, match=r"holds an unfinished run; .*--resume"):
+        adapt(config)
+    with pytest.raises(ConfigError, match=r"had another replay, seed, .*give the same options"):
+        adapt(replace(config, seed=5, replay=0.5, resume=True))
+    assert (directory / "checkpoints" / "last.pt").is_file()
+    adapt(replace(config, resume=True))
+    with pytest.raises(OutputError, match="holds a finished run"):
+        adapt(replace(config, resume=True))
+
+
+def test_there_need_be_no_run_yet_to_go_on_with(config: RunConfig) -> None:
+    assert adapt(replace(config, resume=True)).facts.stopped == "finished"
+
+
+def test_a_run_is_overwritten_or_gone_on_with_not_both(config: RunConfig) -> None:
+    with pytest.raises(ConfigError, match="not both"):
+        replace(config, resume=True, overwrite=True)
 
 
 def test_a_folder_of_other_files_is_never_overwritten(config: RunConfig) -> None:
@@ -505,7 +614,7 @@ def test_a_folder_that_may_not_be_written_is_refused_at_once(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(OutputError, match=r"may not be written; name another with --output"):
+    with pytest.raises(OutputError, match=r"may not be written; name another"):
         adapt(config)
 
 
@@ -538,7 +647,9 @@ def test_a_model_that_cannot_be_saved_leaves_none_and_keeps_what_came_before(
     with pytest.raises(OutputError, match=r"run/model: cannot be written .*No space left"):
         adapt(config)
     directory = run_folder(config)
-    assert {path.name for path in directory.iterdir()} == {"config.yaml", "hypotheses", "log"}
+    assert {path.name for path in directory.iterdir()} == {
+        "config.yaml", "hypotheses", "log", "checkpoints"
+    }  # fmt: skip
     assert texts(directory, "target.base")
     assert texts(directory, "general.base")
 
@@ -549,8 +660,9 @@ def test_a_model_that_cannot_be_saved_leaves_none_and_keeps_what_came_before(
         ("config.yaml", set()),
         ("target.base.jsonl", {"config.yaml"}),
         ("general.adapted.jsonl", {"config.yaml", "log", "model", "target.adapted.jsonl"}),
-        ("report.json", {"config.yaml", "log", "model", "general.adapted.jsonl"}),
-        ("report.html", {"config.yaml", "model", "general.adapted.jsonl", "report.json"}),
+        ("last.pt", {"config.yaml", "log", "general.base.jsonl"}),
+        ("report.html", {"config.yaml", "log", "model", "general.adapted.jsonl"}),
+        ("report.json", {"config.yaml", "model", "general.adapted.jsonl", "report.html"}),
     ],
 )
 def test_a_full_disk_ends_the_run_and_keeps_what_was_written(
@@ -570,6 +682,32 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_written(
     assert not any(name.endswith(".part") for name in there)
     if "model" in left:
         assert models.load(str(run_folder(config) / "model"))
+
+
+def test_a_run_augments_as_its_configuration_says(config: RunConfig) -> None:
+    steps: tuple[AugmentStep, ...] = ({"noise": {"kind": "babble", "voices": 3}}, {"gain": None})
+    first = adapt(replace(config, augment=steps))
+    assert read_yaml(run_folder(config) / "config.yaml")["augment"] == list(steps)
+    again = adapt(replace(config, augment=False, overwrite=True))
+    assert first.facts.training[1].loss != again.facts.training[1].loss
+
+
+def test_a_full_gpu_is_one_clear_error(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(pipeline, "fit", full)
+    with pytest.raises(ConfigError, match="memory of the device is full; lower --batch-size"):
+        adapt(config)
+
+
+def test_the_saved_configuration_can_be_used_from_another_folder(
+    config: RunConfig, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(manifest.parent)
+    adapt(replace(config, corpus="manifest.jsonl", general="./manifest.jsonl"))
+    saved = yaml.safe_load((run_folder(config) / "config.yaml").read_text(encoding="utf-8"))
+    assert saved["run"]["corpus"] == saved["run"]["general"] == str(manifest)
 
 
 def test_a_run_works_outside_the_main_thread(config: RunConfig) -> None:

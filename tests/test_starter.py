@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -82,12 +81,12 @@ def test_the_whole_starter_takes_at_most_forty_megabytes() -> None:
     assert sum(path.stat().st_size for path in files) <= 40e6
 
 
-def test_the_build_script_plans_the_corpus_that_is_here(corpus: Corpus) -> None:
-    sys.path.insert(0, str(REPOSITORY / "scripts"))
-    try:
-        from starter.plan import corpus_plan
-    finally:
-        sys.path.remove(str(REPOSITORY / "scripts"))
+def test_the_build_script_plans_the_corpus_that_is_here(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    from starter.plan import corpus_plan
+
     planned = [(row.id, row.accent, row.split, row.voice.id, row.text) for row in corpus_plan(2026)]
     assert planned == [(u.id, u.accent, u.split, u.speaker, u.text) for u in corpus]
 

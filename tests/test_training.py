@@ -17,8 +17,9 @@ import torch
 from models.conftest import noise, write_ctc_checkpoint, write_whisper_checkpoint
 from torch import Tensor
 
+from speechtl import training
 from speechtl.augment import SpecAugment
-from speechtl.errors import ConfigError
+from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.models import Features, SpeechModel, load
 from speechtl.models.base import Family
 from speechtl.strategy import STRATEGIES, StrategyName, cut, strategy
@@ -241,6 +242,97 @@ def test_the_kept_weights_lie_between_the_base_and_the_trained_ones_which_train_
     for name, base in whole.seen[0].items():
         torch.testing.assert_close(half.seen[1][name], (base + whole.seen[1][name]) / 2)
         torch.testing.assert_close(kept[name], (base + whole.seen[2][name]) / 2)
+
+
+@both_families
+def test_short_utterances_attend_without_the_fused_kernel_to_the_same_losses(
+    family: Family, fresh: Callable[[Family], SpeechModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losses(shortest: int) -> tuple[list[Any], str]:
+        monkeypatch.setattr(training, "_SHORT_FRAMES", shortest)
+        model = fresh(family)
+        seen: set[str] = set()
+        fitted = Fit(
+            model,
+            "encoder",
+            on_batch=lambda *_: seen.add(model.network.config._attn_implementation),
+        )
+        history = fitted.run(epochs=2)
+        assert model.network.config._attn_implementation == "sdpa"
+        return [record.loss for record in history.epochs[1:]], max(seen, key=len)
+
+    plain, implementation = losses(10_000)
+    assert implementation == "eager"
+    fused, implementation = losses(0)
+    assert implementation == "sdpa"
+    assert plain == pytest.approx(fused, rel=1e-4)
+
+
+class SwitchedOffError(Exception):
+    """Stands for a machine that is switched off."""
+
+
+def kill(epoch: int, batch: int) -> None:
+    if (epoch, batch) == (3, 1):
+        raise SwitchedOffError
+
+
+@both_families
+def test_a_fit_that_was_killed_goes_on_as_if_it_had_not_been(
+    family: Family, fresh: Callable[[Family], SpeechModel], tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"epochs": 4, "interpolation": 0.5, "mask": SpecAugment()}
+    whole = Fit(fresh(family), "encoder", dev_wers=[0.9, 0.5, 0.6, 0.4, 0.5])
+    expected = whole.run(**settings)
+    path = tmp_path / "checkpoints" / "last.pt"
+    ended = Fit(fresh(family), "encoder", dev_wers=[0.9, 0.5, 0.6], on_batch=kill)
+    with pytest.raises(SwitchedOffError):
+        ended.run(checkpoint=path, **settings)
+    torch.manual_seed(99)
+    again = Fit(fresh(family), "encoder", dev_wers=[0.4, 0.5])
+    assert again.run(checkpoint=path, **settings) == expected
+    assert again.records == list(expected.epochs)
+    assert same(weights(again.model), weights(whole.model))
+    assert same(again.seen[-1], whole.seen[-1])
+
+
+def test_a_fit_that_was_finished_is_not_gone_on_with(
+    fresh: Callable[[Family], SpeechModel], tmp_path: Path
+) -> None:
+    first, again = Fit(fresh("ctc")), Fit(fresh("ctc"))
+    history = first.run(checkpoint=tmp_path / "last.pt")
+    assert again.run(checkpoint=tmp_path / "last.pt") == history
+    assert again.seen == []
+    assert same(weights(again.model), weights(first.model))
+
+
+def test_a_checkpoint_that_is_broken_or_another_model_s_is_refused(
+    fresh: Callable[[Family], SpeechModel], tmp_path: Path
+) -> None:
+    path = tmp_path / "last.pt"
+    Fit(fresh("whisper")).run(checkpoint=path)
+    with pytest.raises(DataError, match=r"cannot be gone on from .*--overwrite"):
+        Fit(fresh("ctc")).run(checkpoint=path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError, match=r"last\.pt: cannot be gone on from"):
+        Fit(fresh("ctc")).run(checkpoint=path)
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_fit_and_leaves_the_one_before(
+    fresh: Callable[[Family], SpeechModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.pt"
+
+    def full(*_: object) -> None:
+        raise RuntimeError("PytorchStreamWriter failed writing file: No space left")
+
+    Fit(fresh("ctc")).run(checkpoint=path, epochs=1)
+    before = path.read_bytes()
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="No space left"):
+        Fit(fresh("ctc")).run(checkpoint=path, epochs=2)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_of_two_equal_epochs_the_first_is_kept(fresh: Callable[[Family], SpeechModel]) -> None:
@@ -474,20 +566,20 @@ def test_auto_takes_bf16_where_the_device_has_instructions_for_it(
 
 @both_families
 def test_bf16_runs_the_suffix_in_bf16(
-    family: Family, fresh: Callable[[Family], SpeechModel], monkeypatch: pytest.MonkeyPatch
+    family: Family, fresh: Callable[[Family], SpeechModel]
 ) -> None:
     model = fresh(family)
-    loss, enabled = model.loss, []
-
-    def noted(features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
-        enabled.append(torch.is_autocast_enabled("cpu"))
-        return loss(features, labels)
-
-    monkeypatch.setattr(model, "loss", noted)
-    for precision in ("bf16", "float32"):
-        history = Fit(model).run(epochs=1, precision=precision)
+    seen: set[torch.dtype] = set()
+    layer: Any = model.parts()[-2].owns[0]
+    linear = next(module for module in layer.modules() if isinstance(module, torch.nn.Linear))
+    linear.register_forward_hook(
+        lambda *given: seen.add(given[-1].dtype) if torch.is_grad_enabled() else None
+    )
+    for precision, expected in (("bf16", torch.bfloat16), ("float32", torch.float32)):
+        seen.clear()
+        history = Fit(model, "encoder").run(epochs=1, precision=precision)
         assert math.isfinite(history.epochs[1].loss or math.nan)
-    assert enabled == [True, True, False, False]
+        assert seen == {expected}
 
 
 @pytest.mark.parametrize(

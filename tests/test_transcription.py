@@ -20,7 +20,7 @@ from models.conftest import noise, write_ctc_checkpoint, write_whisper_checkpoin
 from speechtl import transcription
 from speechtl.audio import SAMPLE_RATE, Waveform, read, write
 from speechtl.corpus import Utterance
-from speechtl.errors import ConfigError, DataError
+from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.features import Waveforms
 from speechtl.models import Features, SpeechModel, load
 from speechtl.models.base import Family
@@ -29,10 +29,10 @@ from speechtl.transcription import (
     Segment,
     Transcript,
     audio_files,
-    check_distinct,
     segments,
     transcribe_files,
     transcribe_utterances,
+    transcript_files,
     writer,
 )
 
@@ -389,7 +389,7 @@ def test_silent_utterances_of_a_corpus_are_decoded_like_any_other(
     assert text == text_of(model, read(path))
 
 
-# --- audio_files and check_distinct ---------------------------------------------------------------
+# --- audio_files and transcript_files -------------------------------------------------------------
 
 
 def test_folders_give_the_recordings_in_them_sorted_and_files_are_taken_as_they_are(
@@ -427,11 +427,24 @@ def test_all_paths_that_do_not_exist_and_folders_without_audio_are_named(tmp_pat
     assert "empty: the folder holds no recording (.aif" in caught.value.faults[1]
 
 
-def test_files_whose_transcripts_would_have_one_name_are_refused_with_both() -> None:
+def test_files_whose_transcripts_would_have_one_name_are_refused_with_both(tmp_path: Path) -> None:
     files = [Path("a/one.wav"), Path("b/One.flac"), Path("b/two.wav")]
     with pytest.raises(ConfigError, match=r"a/one\.wav and b/One\.flac"):
-        check_distinct(files, suffix="txt")
-    check_distinct(files[1:], suffix="txt")
+        transcript_files(files, tmp_path, suffix="txt")
+    assert transcript_files(files[1:], tmp_path, suffix="txt") == {
+        files[1]: tmp_path / "One.txt",
+        files[2]: tmp_path / "two.txt",
+    }
+
+
+def test_files_that_are_there_already_are_not_replaced_unasked(tmp_path: Path) -> None:
+    files = [Path("one.wav"), Path("two.wav"), Path("three.wav")]
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(OutputError, match=r"--overwrite\n  - .*one\.txt\n  - .*two\.txt$"):
+        transcript_files(files, tmp_path, suffix="txt")
+    assert len(transcript_files(files, tmp_path, suffix="txt", overwrite=True)) == 3
+    assert len(transcript_files(files, tmp_path, suffix="json")) == 3
 
 
 # --- writer ---------------------------------------------------------------------------------------

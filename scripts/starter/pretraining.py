@@ -545,6 +545,5 @@ def _encoded(encoder: Any, mel: Tensor) -> Tensor:
     hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
     for layer in encoder.layers:
         hidden = layer(hidden, None)
-        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
     normalised: Tensor = encoder.layer_norm(hidden)
     return normalised

@@ -6,7 +6,9 @@ for and what it costs.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from speechtl.augment.base import Augmentation, Chain, Sometimes, generator
 from speechtl.augment.channel import Gain, RoomImpulseResponse, TelephoneBand
@@ -17,6 +19,7 @@ from speechtl.augment.tempo import PitchShift, SpeedPerturbation, TimeStretch
 __all__ = [
     "ALL",
     "LIGHT",
+    "NAMED",
     "AdditiveNoise",
     "Augmentation",
     "Chain",
@@ -30,6 +33,20 @@ __all__ = [
     "TimeStretch",
     "generator",
 ]
+
+NAMED: Final[Mapping[str, type[Any]]] = MappingProxyType(
+    {
+        "speed": SpeedPerturbation,
+        "time_stretch": TimeStretch,
+        "pitch": PitchShift,
+        "room": RoomImpulseResponse,
+        "noise": AdditiveNoise,
+        "telephone": TelephoneBand,
+        "gain": Gain,
+        "spec_augment": SpecAugment,
+    }
+)
+"""What a configuration may name, in the order that suits a chain; the last masks features."""
 
 # The order is that of the world: the speaker, the room, the noise in it, the microphone's level.
 LIGHT: Final = Chain(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from speechtl.errors import ConfigError, DataError
 
 __all__ = ["Augmentation", "Chain", "Sometimes", "generator"]
 
+_STREAM = 0  # names this random stream, beside a run's others
 
-@runtime_checkable
+
 class Augmentation(Protocol):
     """A changed copy of a waveform, drawn from the generator that is passed in.
 
@@ -38,7 +39,7 @@ def generator(seed: int, *, copy: int, index: int) -> np.random.Generator:
     """The random generator of one augmented copy of one utterance.
 
     It depends on nothing else, so neither the order of the utterances nor the number of workers
-    changes a waveform.
+    changes a waveform, and nothing else is drawn from the same numbers.
 
     Args:
         seed: the run's seed, 0 or more.
@@ -52,7 +53,7 @@ def generator(seed: int, *, copy: int, index: int) -> np.random.Generator:
         raise ConfigError(
             f"seed, copy and index must be 0 or more, got seed={seed}, copy={copy}, index={index}"
         )
-    return np.random.default_rng([seed, copy, index])
+    return np.random.default_rng([seed, _STREAM, copy, index])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

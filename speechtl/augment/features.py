@@ -1,4 +1,4 @@
-"""SpecAugment on the features at the cut, after their cache: every epoch draws new masks."""
+"""SpecAugment on the features at the cut: every epoch draws new masks."""
 
 from __future__ import annotations
 

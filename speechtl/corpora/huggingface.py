@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from speechtl.audio import AUDIO_SUFFIXES, replacing
+from speechtl.audio import AUDIO_SUFFIXES
 from speechtl.corpus import Corpus, Utterance
 from speechtl.errors import DataError
+from speechtl.files import replacing
 
 __all__ = ["CACHE", "load"]
 
@@ -43,7 +45,7 @@ _SPLITS = {
 }
 _LICENCES = {
     "ylacombe/english_dialects": "CC-BY-SA-4.0",
-    "edinburghcstr/edacc": "CC-BY-SA",
+    "edinburghcstr/edacc": "CC-BY-SA-4.0",
 }
 _MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
 _SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk leaves in its folder
@@ -213,7 +215,8 @@ def _utterance(
         text=_text(row, columns, "text"),
         speaker=speaker,
         accent=spoken,
-        split=_SPLITS.get(part.split or ""),
+        # "train.clean.100" and "validation_other" are parts of train and of validation.
+        split=_SPLITS.get(re.split(r"[._-]", part.split or "")[0]),
     )
 
 

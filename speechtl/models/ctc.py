@@ -23,6 +23,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from speechtl.audio import SAMPLE_RATE, Waveform
 from speechtl.errors import DataError, OutputError
 from speechtl.models.base import Family, Features, Part, depth, evaluating, quiet
+from speechtl.text import normaliser
 
 __all__ = ["CtcModel"]
 
@@ -133,8 +134,10 @@ class CtcModel:
         """
         logits, lengths = self._run(features)
         log_probabilities = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
-        targets = torch.tensor([i for row in labels for i in row], device=logits.device)
-        target_lengths = torch.tensor([len(row) for row in labels], device=logits.device)
+        if logits.device.type == "mps":  # which has no CTC loss
+            log_probabilities, lengths = log_probabilities.cpu(), lengths.cpu()
+        targets = torch.tensor([i for row in labels for i in row], device=lengths.device)
+        target_lengths = torch.tensor([len(row) for row in labels], device=lengths.device)
         # cuDNN's CTC wants the blank at 0 and 32-bit targets on the CPU.
         with torch.backends.cudnn.flags(enabled=False):
             return functional.ctc_loss(
@@ -158,12 +161,18 @@ class CtcModel:
     def labels(self, text: str, *, samples: int) -> list[int]:
         """Return the ids of the characters of `text`, in the vocabulary's case if it has but one.
 
+        A text with characters outside the vocabulary is spelled in its `plain` form: without its
+        punctuation, with straight apostrophes.
+
         Raises:
-            DataError: The text is empty or has characters outside the vocabulary, or `samples` of
-                audio give fewer frames than labels and the blanks between equal neighbours.
+            DataError: The text is empty or its `plain` form has characters outside the vocabulary,
+                or `samples` of audio give fewer frames than labels and the blanks between equal
+                neighbours.
         """
         vocabulary = self._vocabulary()
         spelled = _in_case_of(vocabulary, " ".join(text.split()))
+        if set(spelled) - vocabulary.keys():
+            spelled = _in_case_of(vocabulary, normaliser("plain")(text))
         if not spelled:
             raise DataError("the transcript is empty; an utterance that trains needs text")
         unknown = sorted(set(spelled) - vocabulary.keys())
@@ -171,7 +180,7 @@ class CtcModel:
             named = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in unknown)
             raise DataError(
                 f"characters outside the vocabulary of {self.name}: {named}, in {text!r}; "
-                "normalise the transcript or spell them out"
+                "spell them out (numbers as words) or leave the utterance out"
             )
         ids = [vocabulary[character] for character in spelled]
         self._check_feasible(ids, samples=samples)

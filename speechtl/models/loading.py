@@ -31,7 +31,7 @@ from speechtl.models.base import SpeechModel, quiet
 from speechtl.models.ctc import CtcModel
 from speechtl.models.whisper import WhisperModel
 
-__all__ = ["CTC_TYPES", "STARTERS", "load"]
+__all__ = ["CTC_TYPES", "STARTERS", "load", "local_revision", "pick_device"]
 
 STARTERS = {
     name: Path(__file__).parent.parent / "starter" / name.removeprefix("starter-")
@@ -79,16 +79,19 @@ def load(name: str, *, device: str = "cpu") -> SpeechModel:
     revision = revision or _digest(folder, name)
     with quiet(), _readable(name):
         network = _network(folder, config, name)
+        local = {"local_files_only": True, "trust_remote_code": False}
         automatic: Any = AutoFeatureExtractor
-        extractor = automatic.from_pretrained(folder, local_files_only=True)
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        extractor = automatic.from_pretrained(folder, **local)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, **local)
         network = network.to(device).eval()
-    if extractor.sampling_rate != SAMPLE_RATE:
-        raise ModelError(f"{name} reads {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE} Hz")
-    family = WhisperModel if config.model_type == "whisper" else CtcModel
-    return family(
-        network, feature_extractor=extractor, tokenizer=tokenizer, name=name, revision=revision
-    )
+        if extractor.sampling_rate != SAMPLE_RATE:
+            raise ModelError(
+                f"{name} reads {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE} Hz"
+            )
+        family = WhisperModel if config.model_type == "whisper" else CtcModel
+        return family(
+            network, feature_extractor=extractor, tokenizer=tokenizer, name=name, revision=revision
+        )
 
 
 def _locate(name: str) -> tuple[Path, str | None]:
@@ -200,6 +203,19 @@ def _network(folder: Path, config: PreTrainedConfig, name: str) -> Any:
 
 def _weights(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return sorted(path for pattern in patterns for path in folder.glob(pattern))
+
+
+def local_revision(name: str) -> str | None:
+    """Return the digest that `load` would give a starter or a local folder as its revision.
+
+    None for a hub id, whose commit is known only once it is fetched.
+
+    Raises:
+        ModelError: The folder holds no checkpoint.
+    """
+    if name not in STARTERS and not Path(name).expanduser().is_dir():
+        return None
+    return _digest(_locate(name)[0], name)
 
 
 def _digest(folder: Path, name: str) -> str:

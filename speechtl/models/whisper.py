@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     GenerationConfig,
     PreTrainedModel,
@@ -18,10 +19,11 @@ from transformers import (
     WhisperTokenizer,
 )
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.whisper.modeling_whisper import shift_tokens_right
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from speechtl.audio import SAMPLE_RATE, Waveform
-from speechtl.errors import DataError, OutputError
+from speechtl.errors import DataError, ModelError, OutputError
 from speechtl.models.base import Family, Features, Part, depth, evaluating, quiet
 
 __all__ = ["WhisperModel"]
@@ -71,7 +73,7 @@ class WhisperModel:
         self._encoder, self._decoder = body.encoder, body.decoder
         self._decoder.layerdrop = 0.0
         self._config.forced_decoder_ids = None
-        network.generation_config = _generation_config(network, tokenizer)
+        network.generation_config = _generation_config(network, tokenizer, name)
         self._generation: Any = network.generation_config
 
     def parts(self) -> tuple[Part, ...]:
@@ -121,16 +123,13 @@ class WhisperModel:
         length, as its id is also the end of text.
         """
         states = self._encode(features).hidden
-        device = states.device
-        width = max(len(row) for row in labels)
-        targets = torch.full((len(labels), width), _IGNORED, device=device)
+        targets = pad_sequence(
+            [torch.tensor(row) for row in labels], batch_first=True, padding_value=_IGNORED
+        ).to(states.device)
         # Padding to the right never reaches a token before it: the decoder looks only back.
-        inputs = torch.full((len(labels), width), self._config.pad_token_id, device=device)
-        for index, row in enumerate(labels):
-            targets[index, : len(row)] = torch.tensor(row)
-            inputs[index, : len(row)] = torch.tensor(
-                [self._config.decoder_start_token_id, *row[:-1]]
-            )
+        inputs = shift_tokens_right(
+            targets, self._config.pad_token_id, self._config.decoder_start_token_id
+        )
         decoded = self._decoder(inputs, encoder_hidden_states=states, use_cache=False)
         logits = self._output()(decoded.last_hidden_state)
         return functional.cross_entropy(
@@ -245,8 +244,14 @@ def _language_token(language: str) -> str:
     return f"<|{names.get(code, code)}|>"
 
 
-def _generation_config(network: PreTrainedModel, tokenizer: WhisperTokenizer) -> GenerationConfig:
-    """Return the checkpoint's generation configuration with what an old or converted one lacks."""
+def _generation_config(
+    network: PreTrainedModel, tokenizer: WhisperTokenizer, name: str
+) -> GenerationConfig:
+    """Return the checkpoint's generation configuration with what an old or converted one lacks.
+
+    Raises:
+        ModelError: The tokenizer or the configuration lacks the tokens of the prompt.
+    """
     # Made anew: one that transformers derived from the model's configuration drops Whisper's
     # entries on loading.
     held: dict[str, Any] = network.generation_config.to_dict()
@@ -255,16 +260,27 @@ def _generation_config(network: PreTrainedModel, tokenizer: WhisperTokenizer) ->
     # OpenAI's rule (whisper/model.py, is_multilingual): the English-only vocabulary is one token
     # shorter.
     multilingual = held.setdefault("is_multilingual", config.vocab_size >= 51865)
+    if "<|notimestamps|>" not in vocabulary:
+        raise ModelError(f"{name}: the tokenizer lacks <|notimestamps|>, so it is no Whisper's")
     held.setdefault("no_timestamps_token_id", vocabulary["<|notimestamps|>"])
     if multilingual:
         tokens = {f"<|{code}|>" for code in LANGUAGES} & vocabulary.keys()
         held.setdefault("lang_to_id", {token: vocabulary[token] for token in sorted(tokens)})
         tasks = ("transcribe", "translate")
-        held.setdefault("task_to_id", {task: vocabulary[f"<|{task}|>"] for task in tasks})
+        known = {task: vocabulary[f"<|{task}|>"] for task in tasks if f"<|{task}|>" in vocabulary}
+        held.setdefault("task_to_id", known)
         held["language"] = held.get("language") or "en"
         held["task"] = held.get("task") or "transcribe"
+        language = _language_token(held["language"])
+        if language not in held["lang_to_id"] or held["task"] not in held["task_to_id"]:
+            raise ModelError(
+                f"{name}: generation_config.json asks for the language '{held['language']}' and "
+                f"the task '{held['task']}', and lacks their tokens; correct it"
+            )
     held |= {"forced_decoder_ids": None, "return_timestamps": False, "num_beams": 1}
     held["do_sample"] = False
+    for key in ("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id"):
+        held[key] = getattr(config, key) if held.get(key) is None else held[key]
     if held.get("max_length") is None and held.get("max_new_tokens") is None:
         held["max_length"] = config.max_target_positions
     return GenerationConfig.from_dict(held)

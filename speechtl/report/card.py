@@ -26,18 +26,6 @@ from speechtl.scoring import Report
 
 __all__ = ["render"]
 
-LICENCES = {
-    "apache-2.0": "apache-2.0",
-    "cc0": "cc0-1.0",
-    "cc0-1.0": "cc0-1.0",
-    "cc-by-4.0": "cc-by-4.0",
-    "cc-by-sa-4.0": "cc-by-sa-4.0",
-    "cc-by-nc-4.0": "cc-by-nc-4.0",
-    "cc-by-nc-sa-4.0": "cc-by-nc-sa-4.0",
-    "mit": "mit",
-}
-"""Licences as corpora write them (lower case) to the hub's identifiers."""
-
 
 def render(report: Report) -> str:
     """Return the model card: front matter, scores, how to use the model, where it came from."""
@@ -73,7 +61,6 @@ def _front_matter(report: Report) -> dict[str, Any]:
     tags = ["automatic-speech-recognition", "speechtl", "accent", facts.accent, facts.family]
     return {
         "language": ["en"],
-        **_licence(facts.licences),
         "library_name": "transformers",
         "pipeline_tag": "automatic-speech-recognition",
         "base_model": _model_name(report),
@@ -102,17 +89,6 @@ def _result(report: Report, name: str) -> dict[str, Any]:
             if rate is not None
         ],
     }
-
-
-def _licence(licences: tuple[str, ...]) -> dict[str, str]:
-    known = {LICENCES.get(licence.lower()) for licence in licences}
-    match list(known):
-        case []:
-            return {}
-        case [str(only)]:
-            return {"license": only}
-        case _:
-            return {"license": "other", "license_name": "see-the-licences-of-the-speech"}
 
 
 def _licence_warnings(licences: tuple[str, ...]) -> list[str]:

@@ -69,7 +69,7 @@ class Curve:
         return tuple(zip(self.points, self.points[1:], strict=False))
 
 
-def render(report: Report, hypotheses: Hypotheses, *, audio: bool) -> str:
+def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str:
     """Return `report.html`.
 
     Args:

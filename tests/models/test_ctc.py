@@ -203,6 +203,16 @@ def test_labels_take_the_case_of_the_vocabulary(tmp_path: Path) -> None:
         assert load(str(folder)).labels(" A  b ", samples=8000) == expected
 
 
+def test_punctuation_outside_of_the_vocabulary_is_left_out_of_the_labels(
+    checkpoint: Checkpoint,
+) -> None:
+    model = load(str(checkpoint("wav2vec2-group")))
+    plain = model.labels("THE CAT'S MAT", samples=16_000)
+    assert model.labels("The \u201ccat\u2019s\u201d mat.", samples=16_000) == plain
+    with pytest.raises(DataError, match="the transcript is empty"):
+        model.labels("\u2026!", samples=16_000)
+
+
 def test_an_upper_case_vocabulary_spells_words_with_its_delimiter(checkpoint: Checkpoint) -> None:
     model = load(str(checkpoint("hubert")))
     ids = model.labels("it's a", samples=8000)

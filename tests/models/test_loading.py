@@ -16,7 +16,7 @@ from huggingface_hub import errors as hub
 from safetensors.torch import load_file, save_file
 
 from speechtl.errors import ModelError
-from speechtl.models import STARTERS, Features, load, loading
+from speechtl.models import STARTERS, Features, load, loading, local_revision
 
 from .conftest import noise
 
@@ -93,6 +93,30 @@ def test_a_pickle_that_would_run_code_is_refused(
     with pytest.raises(ModelError, match="cannot be loaded"):
         load(str(folder))
     assert not (tmp_path / "sprung").exists()
+
+
+def test_code_that_a_checkpoint_brings_is_never_run_nor_asked_about(
+    own_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = own_checkpoint("wavlm")
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\nclass Own: pass\n")
+    for path in folder.glob("*processor*.json"):
+        path.unlink()
+    settings = {"auto_map": {"AutoFeatureExtractor": "own.Own"}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load(str(folder))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_digest_of_a_folder_is_its_revision_and_a_hub_id_has_none_yet(
+    checkpoint: Checkpoint,
+) -> None:
+    folder = str(checkpoint("hubert"))
+    assert local_revision(folder) == load(folder).revision
+    assert local_revision("starter-wav2vec2")
+    assert local_revision("facebook/wav2vec2-base-960h") is None
 
 
 def test_old_names_of_the_weight_norm_are_understood(own_checkpoint: Checkpoint) -> None:

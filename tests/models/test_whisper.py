@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor, GenerationConfig, pipeline
 
-from speechtl.errors import DataError, OutputError
+from speechtl.errors import DataError, ModelError, OutputError
 from speechtl.models import SpeechModel, load
 from speechtl.models.base import quiet
 
@@ -196,7 +196,13 @@ def test_the_text_is_that_of_generate_from_every_cut(
     assert all(len(text) > 3 for text in expected)
 
 
-def as_published_without_generation_config(folder: Path) -> None:
+def as_converted_without_the_prompt_s_tokens(folder: Path) -> None:
+    path = folder / "generation_config.json"
+    is_multilingual = json.loads(path.read_text())["is_multilingual"]
+    path.write_text(json.dumps({"is_multilingual": is_multilingual}))
+
+
+def without_generation_config(folder: Path) -> None:
     (folder / "generation_config.json").unlink()
 
 
@@ -221,7 +227,13 @@ def test_what_else_the_generation_config_holds_is_kept(
 
 @every_kind
 @pytest.mark.parametrize(
-    "change", [None, as_published_without_generation_config, as_fine_tuned_with_forced_ids]
+    "change",
+    [
+        None,
+        as_converted_without_the_prompt_s_tokens,
+        without_generation_config,
+        as_fine_tuned_with_forced_ids,
+    ],
 )
 def test_a_saved_model_gives_the_same_text_everywhere(
     kind: str, change: Callable[[Path], None] | None, own_checkpoint: Checkpoint, tmp_path: Path
@@ -234,6 +246,7 @@ def test_a_saved_model_gives_the_same_text_everywhere(
     model.save(saved)
     waveform = noise(1.0, seed=1)
     [text] = model.decode(model.encode([waveform], "decoder.0"))
+    assert text
     again: SpeechModel = load(str(saved))
     assert again.decode(again.encode([waveform], "encoder.1")) == [text]
     kept: Any = GenerationConfig.from_pretrained(saved)
@@ -249,6 +262,25 @@ def test_a_saved_model_gives_the_same_text_everywhere(
         assert processor.batch_decode(ids, skip_special_tokens=True)[0].strip() == text
         recognise: Any = pipeline("automatic-speech-recognition", model=str(saved))
         assert recognise(waveform)["text"].strip() == text
+
+
+def test_a_converted_multilingual_model_has_its_prompt_again(own_checkpoint: Checkpoint) -> None:
+    folder = own_checkpoint("multilingual")
+    expected = load(str(folder)).labels("the cat", samples=8000)
+    as_converted_without_the_prompt_s_tokens(folder)
+    model: Any = load(str(folder))
+    assert model.labels("the cat", samples=8000) == expected
+    assert model.tokenizer.convert_ids_to_tokens(expected[:3]) == [
+        "<|en|>", "<|transcribe|>", "<|notimestamps|>"
+    ]  # fmt: skip
+
+
+def test_a_language_without_a_token_is_refused(own_checkpoint: Checkpoint) -> None:
+    folder = own_checkpoint("multilingual")
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"language": "xx"}))
+    with pytest.raises(ModelError, match=r"language 'xx' and the task 'transcribe'"):
+        load(str(folder))
 
 
 def test_a_folder_that_cannot_be_written_is_reported(
