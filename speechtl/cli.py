@@ -443,7 +443,7 @@ def benchmark(
     ] = "scottish,lancashire,west_midlands,caribbean",
     models: Annotated[
         str, typer.Option(help="Models as --model of adapt takes them, separated by commas.")
-    ] = "starter-wav2vec2",
+    ] = "starter-wav2vec2,starter-whisper",
     strategies: Annotated[
         str, typer.Option(help="Strategies, separated by commas; default is the family's own.")
     ] = "default",

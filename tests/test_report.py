@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import html as html_text
 import io
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from matplotlib.image import imread
 from rich.console import Console
 
 from speechtl import audio
@@ -101,7 +103,7 @@ def single(reference: str, base: str, adapted: str, **changes: object) -> tuple[
 class Page(HTMLParser):
     """The tags, the attributes and the text of a page; tags must close in order."""
 
-    VOID = frozenset({"meta", "link", "br"})
+    VOID = frozenset({"meta", "link", "br", "img"})
     BLOCKS = frozenset({"dt", "dd", "td", "th"})
 
     def __init__(self, text: str) -> None:
@@ -419,9 +421,17 @@ def test_the_recordings_of_the_utterances_shown_are_in_the_file(tmp_path: Path) 
     tone = np.sin(np.arange(16_000) * 2 * np.pi * 440 / 16_000).astype(np.float32)
     audio.write(path, 0.1 * tone)
     report, hypotheses = single("a", "b", "a", audio=str(path), start=0.25, end=0.75)
-    (player,) = Page(html.render(report, hypotheses, audio=True)).having("audio")
+    page = Page(html.render(report, hypotheses, audio=True))
+    (player,) = page.having("audio")
     assert (player["src"] or "").startswith("data:audio/mpeg;base64,")
     assert player["aria-label"] == "Recording of only"
+    (picture,) = page.having("img")
+    assert (picture["alt"] or "").startswith("Spectrogram of only")
+    _, encoded = (picture["src"] or "").split("data:image/png;base64,")
+    pixels = imread(io.BytesIO(base64.b64decode(encoded)))[::-1, :, :3].sum(-1)
+    assert pixels.shape == (64, 26)  # 0.5 s
+    # The 64 bands are even on the mel scale up to 8 kHz, which is 45.2 mel there; 440 Hz is 6.6.
+    assert pixels.mean(1).argmax() == pytest.approx(64 * 6.6 / 45.2, abs=2)
     assert Page(html.render(report, hypotheses, audio=False)).having("audio") == []
 
 

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TypeGuard
 
 import jinja2
+import librosa
+import numpy as np
 import soundfile
+from matplotlib import image
 
-from speechtl.audio import SAMPLE_RATE, read
+from speechtl.audio import SAMPLE_RATE, Waveform, read
 from speechtl.errors import DataError
 from speechtl.metrics import align_words
 from speechtl.report.phrases import (
@@ -32,7 +35,7 @@ from speechtl.scoring import Epoch, Hypotheses, Hypothesis, Report, SetScore
 __all__ = ["render"]
 
 AUDIO_BUDGET = 3_500_000
-"""Bytes of recordings (as base64) that a report carries at most: the file stays below 5 MB."""
+"""Bytes of recordings and pictures (as base64) in a report at most: it stays below 5 MB."""
 
 SPEAKERS_AT_ONCE = 24
 """How many speakers a set shows before the rest is folded away."""
@@ -67,6 +70,14 @@ class Curve:
     def segments(self) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
         """The lines between neighbouring points."""
         return tuple(zip(self.points, self.points[1:], strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """An utterance as it can be heard and seen, both as data URIs."""
+
+    audio: str
+    spectrogram: str
 
 
 def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str:
@@ -189,29 +200,44 @@ def _curve(
     )
 
 
-def _recordings(report: Report, hypotheses: Hypotheses) -> dict[tuple[str, str], str]:
-    """Return (set, utterance id) → a data URI, for the utterances shown, within the budget."""
-    recordings: dict[tuple[str, str], str] = {}
+def _recordings(report: Report, hypotheses: Hypotheses) -> dict[tuple[str, str], Recording]:
+    """Return (set, utterance id) → its recording, for the utterances shown, within the budget."""
+    recordings: dict[tuple[str, str], Recording] = {}
     spent = 0
     for name, score in report.sets.items():
         rows = {row.id: row for row in hypotheses["base"].get(name, ())}
         for example in (*score.repaired, *score.broken):
-            uri = _data_uri(rows[example.id]) if example.id in rows else None
-            if uri is not None and spent + len(uri) <= AUDIO_BUDGET:
-                recordings[name, example.id] = uri
-                spent += len(uri)
+            found = _recording(rows[example.id]) if example.id in rows else None
+            size = len(found.audio) + len(found.spectrogram) if found else 0
+            if found and spent + size <= AUDIO_BUDGET:
+                recordings[name, example.id] = found
+                spent += size
     return recordings
 
 
-def _data_uri(row: Hypothesis) -> str | None:
-    """Return the utterance as a data URI; None where the recording is gone or cannot be written.
+def _recording(row: Hypothesis) -> Recording | None:
+    """Return the utterance; None where the recording is gone or cannot be written.
 
     MP3, since it is small and every browser plays it.
     """
-    encoded = io.BytesIO()
+    audio, picture = io.BytesIO(), io.BytesIO()
     try:
         waveform = read(Path(row.audio), start=row.start, end=row.end)
-        soundfile.write(encoded, waveform, SAMPLE_RATE, format="MP3")
+        soundfile.write(audio, waveform, SAMPLE_RATE, format="MP3")
     except (DataError, soundfile.SoundFileError):
         return None
-    return f"data:audio/mpeg;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
+    image.imsave(picture, _spectrogram(waveform), cmap="magma", format="png", origin="lower")
+    return Recording(_data_uri(audio, "audio/mpeg"), _data_uri(picture, "image/png"))
+
+
+def _spectrogram(waveform: Waveform) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Return decibels below the loudest, down to -70: 64 mel bands to 8 kHz, 20 ms a column."""
+    power = librosa.feature.melspectrogram(y=waveform, sr=SAMPLE_RATE, hop_length=320, n_mels=64)
+    decibels: np.ndarray[tuple[int, int], np.dtype[np.float32]] = librosa.power_to_db(
+        power, ref=np.max, top_db=70
+    )
+    return decibels
+
+
+def _data_uri(content: io.BytesIO, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
