@@ -303,6 +303,9 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     _require_free(directory, config)
     with listener.busy("loading the corpus"):
         data = prepare_data(config)
+    # A segment's file holds what others say as well: it may be a test utterance.
+    speech = sorted({u.audio for u in data.train if u.start is None and u.end is None})
+    augmentation, mask = augmentation_of(config, speech=speech)
     with listener.busy(f"loading {config.model}"):
         model = models.load(config.model, device=device)
     name = config.strategy or DEFAULT_STRATEGY[model.family]
@@ -321,9 +324,6 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
             f"none of the {len(data.train)} training utterances can be used with {model.name}:",
             faults=_some(_reasons(dropped)),
         )
-    # A segment's file holds what others say as well: it may be a test utterance.
-    speech = sorted({u.audio for u in data.train if u.start is None and u.end is None})
-    augmentation, mask = augmentation_of(config, speech=speech)
     replay, dropped_replay = _examples(model, data.replay, waveforms)
     return _Run(
         config=config,
