@@ -34,7 +34,7 @@ from speechtl.strategy import STRATEGIES
 __all__ = ["DEFAULT", "Grid", "Row", "Spread", "run", "spreads", "table", "write"]
 
 DEFAULT = "default"
-"""The strategy that each model family takes by itself."""
+"""The strategy that a run takes by itself."""
 
 # Okabe and Ito's blue and orange: apart for every kind of colour vision, and in grey.
 _COLOURS = {"before": "#0072B2", "after": "#E69F00"}
@@ -263,10 +263,9 @@ def _is_of(report: Report, config: RunConfig) -> bool:
     except SpeechtlError:
         return False
     asked = pipeline.settings(config)
-    # These two the run found out for itself.
+    # This the run found out for itself.
     training = replace(asked.training, learning_rate=saved.training.learning_rate)
-    asked = replace(asked, strategy=asked.strategy or saved.strategy, training=training)
-    return saved == asked and revision in {None, report.facts.revision}
+    return saved == replace(asked, training=training) and revision in {None, report.facts.revision}
 
 
 def _row(config: RunConfig, report: Report) -> Row:

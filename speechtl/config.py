@@ -60,7 +60,7 @@ class RunConfig:
             replayed in training; `auto` is the starter where the model or the corpus is the
             starter's, else none; None leaves it out.
         general_accent: The accent to take from `general`.
-        strategy: What trains; None takes the family's default.
+        strategy: What trains; None takes `encoder`, all above the feature encoder.
         top_layers: How many encoder layers `top-layers` trains.
         replay: The share of general utterances among those trained on, 0 to below 1.
         augment: Whether training utterances are augmented, lightly; or the steps, in their order,

@@ -63,7 +63,7 @@ __all__ = [
     "settings",
 ]
 
-DEFAULT_STRATEGY: dict[str, StrategyName] = {"ctc": "encoder", "whisper": "top-layers"}
+DEFAULT_STRATEGY: StrategyName = "encoder"
 
 # All that a run ever writes: what --overwrite removes.
 _WRITTEN = (
@@ -308,7 +308,7 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     augmentation, mask = augmentation_of(config, speech=speech)
     with listener.busy(f"loading {config.model}"):
         model = models.load(config.model, device=device)
-    name = config.strategy or DEFAULT_STRATEGY[model.family]
+    name = config.strategy or DEFAULT_STRATEGY
     chosen = strategy(name, family=model.family, top_layers=config.top_layers)
     lowest = cut(chosen, model)
     waveforms = Waveforms()
@@ -781,7 +781,6 @@ def _config_text(run: _Run) -> str:
     """
     resolved: dict[str, Any] = asdict(settings(run.config))
     del resolved["output"], resolved["overwrite"], resolved["resume"]
-    resolved["strategy"] = run.strategy_name
     resolved["training"]["learning_rate"] = run.learning_rate
     data = run.data
     general = (data.general_test or Corpus()) + data.replay
@@ -806,6 +805,7 @@ def settings(config: RunConfig) -> RunConfig:
         model=_from_anywhere(config.model),
         corpus=_from_anywhere(_corpus_name(config)),
         general=_from_anywhere(_general_name(config)),
+        strategy=config.strategy or DEFAULT_STRATEGY,
         output=None,
         overwrite=False,
         resume=False,
