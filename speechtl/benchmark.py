@@ -83,7 +83,7 @@ class Row:
     Attributes:
         accent: The accent that was adapted to.
         model: The base model.
-        strategy: What trained: the family's own where the default was asked for and is known.
+        strategy: What trained; `default` if that was asked for and the run failed.
         seed: The run's seed.
         trainable: Parameters that trained.
         seconds: How long the run took (s), when it was run.

@@ -136,7 +136,8 @@ def adapt(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="What trains: head, top-layers or encoder; for Whisper also decoder.",
+            help="What trains: head, top-layers or encoder (the default: all above the feature "
+            "encoder); for Whisper also decoder.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -445,7 +446,7 @@ def benchmark(
         str, typer.Option(help="Models as --model of adapt takes them, separated by commas.")
     ] = "starter-wav2vec2,starter-whisper",
     strategies: Annotated[
-        str, typer.Option(help="Strategies, separated by commas; default is the family's own.")
+        str, typer.Option(help="Strategies, separated by commas; default is the one of adapt.")
     ] = "default",
     seeds: Annotated[str, typer.Option(help="Whole numbers from 0, separated by commas.")] = "0",
     epochs: Annotated[
