@@ -160,11 +160,8 @@ def write(path: Path, waveform: Waveform) -> None:
     if path.suffix.lower() not in formats:
         raise OutputError(f"{path}: audio is written as .wav or .flac, not {path.suffix!r}")
     kind = formats[path.suffix.lower()]
-    with replacing(path) as partial:
-        try:
-            soundfile.write(partial, waveform, SAMPLE_RATE, format=kind, subtype="PCM_16")
-        except soundfile.LibsndfileError as error:  # a full disk, for instance
-            raise OSError(str(error)) from error
+    with replacing(path, faults=(soundfile.LibsndfileError,)) as partial:
+        soundfile.write(partial, waveform, SAMPLE_RATE, format=kind, subtype="PCM_16")
 
 
 @contextlib.contextmanager

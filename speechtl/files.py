@@ -14,15 +14,20 @@ __all__ = ["replacing", "require_writable", "write_text"]
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, faults: tuple[type[Exception], ...] = ()) -> Iterator[Path]:
     """Lend a temporary file beside `path` that takes its place when the block ends well.
 
     So a file that exists under its own name is complete. When the block raises, `path` stays what
     it was and the temporary file is removed. The folder is made if there is none.
 
+    Args:
+        path: The file that is to appear.
+        faults: What the block's library raises, beside `OSError`, where it cannot write.
+
     Raises:
         OutputError: The folder cannot be made or written, or the disk is full.
     """
+    kinds: tuple[type[Exception], ...] = (OSError, *faults)
     partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         # mkstemp lets only the owner read; results are for everyone whom the folder lets in.
         partial.chmod(0o644)
         partial.replace(path)
-    except OSError as error:
+    except kinds as error:
         raise OutputError(
             f"{path}: cannot be written ({error});"
             " choose a folder that you may write and that has room"

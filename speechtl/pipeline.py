@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -570,7 +570,7 @@ def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
 def _part_rows(run: _Run) -> list[PartRow]:
     counts = parameter_counts(run.model)
     trainable = run.strategy.trainable(list(counts), 0)
-    return [PartRow(name, count, name in trainable) for name, count in counts.items()]
+    return [PartRow(name, size, name in trainable) for name, size in counts.items()]
 
 
 def _outcome(history: History) -> str:
@@ -800,11 +800,12 @@ def settings(config: RunConfig) -> RunConfig:
 
     Corpora are named, paths can be opened from any folder, and where to write is left out.
     """
+    general = _general_name(config)
     return replace(
         config,
         model=_from_anywhere(config.model),
         corpus=_from_anywhere(_corpus_name(config)),
-        general=_from_anywhere(_general_name(config)),
+        general=None if general is None else _from_anywhere(general),
         strategy=config.strategy or DEFAULT_STRATEGY,
         output=None,
         overwrite=False,
@@ -812,11 +813,8 @@ def settings(config: RunConfig) -> RunConfig:
     )
 
 
-T = TypeVar("T", str, str | None)
-
-
-def _from_anywhere(name: T) -> T:
-    if name is None or name == "starter" or name in models.STARTERS:
+def _from_anywhere(name: str) -> str:
+    if name == "starter" or name in models.STARTERS:
         return name
     path = Path(name).expanduser()
     return str(path.absolute()) if path.exists() else name

@@ -443,11 +443,8 @@ def _save(path: Path, session: _Session, best: _Best, records: Sequence[EpochRec
         "session": session.state(),
         "best": best.state(),
     }
-    with replacing(path) as partial:
-        try:
-            torch.save(state, partial)
-        except RuntimeError as error:  # a full disk, for instance
-            raise OSError(str(error)) from error
+    with replacing(path, faults=(RuntimeError,)) as partial:
+        torch.save(state, partial)
 
 
 def _resume(path: Path, session: _Session, best: _Best) -> list[EpochRecord]:

@@ -358,7 +358,7 @@ def _recordings(folder: Path) -> list[Path]:
 def transcript_files(
     files: Sequence[Path], folder: Path, *, suffix: str, overwrite: bool = False
 ) -> dict[Path, Path]:
-    """Return where in `folder`, which is made, the transcript of each recording goes.
+    """Return where in `folder` the transcript of each recording goes; nothing is made yet.
 
     Names that differ in upper and lower case alone are the same, as to some file systems.
 
