@@ -31,10 +31,7 @@ from speechtl.report.phrases import accent_name, percent, points
 from speechtl.scoring import Report
 from speechtl.strategy import STRATEGIES
 
-__all__ = ["DEFAULT", "Grid", "Row", "Spread", "run", "spreads", "table", "write"]
-
-DEFAULT = "default"
-"""The strategy that a run takes by itself."""
+__all__ = ["Grid", "Row", "Spread", "run", "spreads", "table", "write"]
 
 # Okabe and Ito's blue and orange: apart for every kind of colour vision, and in grey.
 _COLOURS = {"before": "#0072B2", "after": "#E69F00"}
@@ -49,7 +46,7 @@ class Grid:
     Attributes:
         accents: Accents that have a file in `configs/accents`.
         models: Starter names, checkpoint folders, or hub ids with an optional `@revision`.
-        strategies: Strategies of either family, or `default`.
+        strategies: Strategies of either family.
         seeds: Whole numbers from 0, as text or numbers.
         epochs: The most epochs of each run; None takes the default.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -60,7 +57,7 @@ class Grid:
 
     accents: tuple[str, ...]
     models: tuple[str, ...]
-    strategies: tuple[str, ...] = (DEFAULT,)
+    strategies: tuple[str, ...] = ("encoder",)
     seeds: tuple[str | int, ...] = (0,)
     epochs: int | None = None
     device: str = "auto"
@@ -83,7 +80,7 @@ class Row:
     Attributes:
         accent: The accent that was adapted to.
         model: The base model.
-        strategy: What trained; `default` if that was asked for and the run failed.
+        strategy: What trained.
         seed: The run's seed.
         trainable: Parameters that trained.
         seconds: How long the run took (s), when it was run.
@@ -197,7 +194,7 @@ def _configs(grid: Grid, output: Path) -> list[RunConfig]:
         settings: dict[str, Any] = {
             "accent": accent,
             "model": model,
-            "strategy": None if strategy == DEFAULT else strategy,
+            "strategy": strategy,
             "seed": seed,
             "device": grid.device,
             "output": runs / f"{_slug(model)}-{strategy}-{accent}-{seed}{limit}",
@@ -290,7 +287,7 @@ def _failed(config: RunConfig, reason: str) -> Row:
     return Row(
         accent=config.accent,
         model=config.model,
-        strategy=config.strategy or DEFAULT,
+        strategy=config.strategy,
         seed=config.seed,
         error=" ".join(reason.split()),
     )
@@ -298,7 +295,7 @@ def _failed(config: RunConfig, reason: str) -> Row:
 
 def _describe(config: RunConfig) -> str:
     return (
-        f"{accent_name(config.accent)}, {config.model}, strategy {config.strategy or DEFAULT}, "
+        f"{accent_name(config.accent)}, {config.model}, strategy {config.strategy}, "
         f"seed {config.seed}"
     )
 
@@ -325,7 +322,7 @@ def _unknown_names(grid: Grid) -> Iterator[str]:
                 f"{_unknown('model', model, tuple(STARTERS))}, or give a checkpoint folder or a "
                 "hub id (owner/name)"
             )
-    strategies = (DEFAULT, *_once(name for names in STRATEGIES.values() for name in names))
+    strategies = _once(name for names in STRATEGIES.values() for name in names)
     for strategy in grid.strategies:
         if strategy not in strategies:
             yield _unknown("strategy", strategy, strategies)
@@ -361,12 +358,11 @@ def spreads(rows: Sequence[Row]) -> list[Spread]:
 
 def _groups(rows: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
     """Return the rows that have a result by accent, model and strategy."""
-    # By seed: `default` and the strategy that it stands for are one run.
-    groups: dict[tuple[str, str, str], dict[int, Row]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row.error is None:
-            groups.setdefault((row.accent, row.model, row.strategy), {})[row.seed] = row
-    return {key: list(group.values()) for key, group in groups.items()}
+            groups.setdefault((row.accent, row.model, row.strategy), []).append(row)
+    return groups
 
 
 def _spread(rows: Sequence[Row], name: str) -> tuple[float, float, float] | None:

@@ -136,8 +136,9 @@ def adapt(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="What trains: head, top-layers or encoder (the default: all above the feature "
-            "encoder); for Whisper also decoder.",
+            help="What trains: head, new-head (of the transcripts' own characters), lora, "
+            "top-layers, gradual, encoder (the default: all above the feature encoder); for "
+            "Whisper also decoder.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -184,11 +185,33 @@ def adapt(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    interpolation: Annotated[
-        float | None,
+    interpolate: Annotated[
+        str | None,
         typer.Option(
             help="How far the kept weights lie from the base's towards the trained ones, above 0 "
-            "to 1; less guards the general accent.",
+            "to 1; auto (the default) takes what is best on dev within --max-forgetting.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    max_forgetting: Annotated[
+        float | None,
+        typer.Option(
+            help="Points of WER that the general accent may lose on its dev set; 1 by default.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    copies: Annotated[
+        int | None,
+        typer.Option(
+            help="Augmented copies of each utterance, which the epochs hear in turn; 3 by default.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    encoder_frames: Annotated[
+        str | None,
+        typer.Option(
+            help="What a Whisper's decoder reads in training: all frames of the window (the "
+            "default), or those under speech alone, which is faster.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -224,11 +247,19 @@ def adapt(
             "--overwrite", help="Replace an earlier run in that folder.", rich_help_panel=RUNNING
         ),
     ] = None,
-    resume: Annotated[
+    feature_cache: Annotated[
         bool | None,
         typer.Option(
-            "--resume",
-            help="Go on with the run in that folder from its last finished epoch, if it was ended.",
+            "--feature-cache/--no-feature-cache",
+            help="Keep on disk what the frozen part gives, for later epochs and runs; on by "
+            "default. `speechtl cache` shows it.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
+    cache_gb: Annotated[
+        float | None,
+        typer.Option(
+            help="What the features of all runs may take on disk (GB); 20 by default.",
             rich_help_panel=RUNNING,
         ),
     ] = None,
@@ -242,7 +273,7 @@ def adapt(
     config.yaml (every setting).
 
     Ctrl-C ends the training; what it reached is still scored and saved.
-    A run that was killed is gone on with by the same command and --resume.
+    A run that was killed is gone on with by the same command.
     """
     with err.status("starting", spinner="dots"):
         from speechtl import config as configuration  # noqa: PLC0415
@@ -263,12 +294,16 @@ def adapt(
         precision=precision,
         output=output,
         overwrite=overwrite,
-        resume=resume,
+        copies=copies,
+        encoder_frames=encoder_frames,
+        feature_cache=feature_cache,
+        cache_gb=cache_gb,
         training=_given(
             epochs=epochs,
             learning_rate=learning_rate,
             batch_size=batch_size,
-            interpolation=interpolation,
+            interpolation=interpolate,
+            max_forgetting=max_forgetting,
         ),
     )
     layers = configuration.merged(
@@ -349,10 +384,12 @@ def _part_table(rows: Sequence[PartRow], cut: str) -> Table:
     table.add_column("parameters", justify="right")
     table.add_column("")
     for row in rows:
-        state = "[green]trains[/]" if row.trains else "[dim]frozen[/]"
+        state = "[green]trains[/]" if row.trained else "[dim]frozen[/]"
+        if 0 < row.trained < row.parameters:
+            state = f"[green]{row.trained:,} train[/]"
         marker = "  ← the cut" if row.part == cut else ""
         table.add_row(row.part, f"{row.parameters:,}", state + marker)
-    trains = sum(row.parameters for row in rows if row.trains)
+    trains = sum(row.trained for row in rows)
     total = sum(row.parameters for row in rows)
     table.add_section()
     table.add_row("all", f"{total:,}", f"{trains:,} train ({trains / total:.1%})")
@@ -446,8 +483,8 @@ def benchmark(
         str, typer.Option(help="Models as --model of adapt takes them, separated by commas.")
     ] = "starter-wav2vec2,starter-whisper",
     strategies: Annotated[
-        str, typer.Option(help="Strategies, separated by commas; default is the one of adapt.")
-    ] = "default",
+        str, typer.Option(help="Strategies, as --strategy of adapt takes them.")
+    ] = "encoder",
     seeds: Annotated[str, typer.Option(help="Whole numbers from 0, separated by commas.")] = "0",
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training utterances in each run, at most.")
@@ -489,6 +526,37 @@ def benchmark(
     out.print(f"Table: {', '.join(tables)}", highlight=False, soft_wrap=True)
     if any(row.error for row in rows):
         raise typer.Exit(1)
+
+
+@app.command(context_settings=HELP)
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all of it.")] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Show what features are kept on disk, or remove them.
+
+    They lie in the folder that SPEECHTL_CACHE names, by default in the user's cache.
+    """
+    from speechtl.features.cache import FeatureCache, default_folder  # noqa: PLC0415
+
+    kept = FeatureCache(default_folder() / "features", limit_bytes=0)
+    if clear:
+        out.print(f"removed {kept.clear() / 1e6:,.0f} MB from {kept.folder}", highlight=False)
+        return
+    table = Table("model", "cut", "copies of seed", "frames", "MB", box=None, pad_edge=False)
+    usage = kept.usage()
+    for shelf in usage:
+        recipe = shelf.recipe
+        table.add_row(
+            *(escape(str(recipe.get(key, "?"))) for key in ("model", "cut")),
+            "recordings" if recipe.get("seed") is None else str(recipe["seed"]),
+            str(recipe.get("frames", "?")),
+            f"{shelf.size / 1e6:,.0f}",
+        )
+    if usage:
+        out.print(table)
+    size = sum(shelf.size for shelf in usage)
+    out.print(f"{size / 1e6:,.0f} MB in {kept.folder}", highlight=False, soft_wrap=True)
 
 
 def _listed(text: str) -> tuple[str, ...]:

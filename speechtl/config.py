@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 
 from speechtl.augment import LIGHT, NAMED, Augmentation, Chain, Sometimes, SpecAugment
 from speechtl.errors import ConfigError
+from speechtl.lora import LoraSettings
 from speechtl.strategy import StrategyName
 from speechtl.training import Precision, TrainingConfig
 
@@ -60,19 +61,33 @@ class RunConfig:
             replayed in training; `auto` is the starter where the model or the corpus is the
             starter's, else none; None leaves it out.
         general_accent: The accent to take from `general`.
-        strategy: What trains; None takes `encoder`, all above the feature encoder.
+        strategy: What trains.
         top_layers: How many encoder layers `top-layers` trains.
+        unfreeze_every: Steps after which `gradual` lets the next part below train.
+        unfreeze_layers: How many parts below the head `gradual` lets train at last; None: all but
+            the feature encoder.
+        lora: The matrices of `lora`.
+        vocabulary: The characters of a `new-head`; None takes those of the transcripts.
+        bottleneck: Channels of a layer that `new-head` puts under the head; 0 puts none.
+        bottleneck_layers: Convolutions with gates on top of it, which make it a perceptron of
+            several layers.
         replay: The share of general utterances among those trained on, 0 to below 1.
         augment: Whether training utterances are augmented, lightly; or the steps, in their order,
             each a name of `speechtl.augment.NAMED` with its settings and its `probability`.
+        copies: How many augmented copies of each utterance there are; the epochs take turns.
+        encoder_frames: What a Whisper's decoder reads in training: `all` frames of the window, or
+            those under `speech`.
+        feature_cache: Whether features of the frozen part are kept on disk and read from there;
+            without it they are computed in each epoch anew.
+        cache_gb: What the cache of all runs may hold (10^9 bytes).
         training: Epochs, rates and limits.
         normaliser: The transcript normaliser that both systems are scored with.
         seed: Draws splits, order, augmentation, masks and dropout.
         device: Where to train; `auto` takes CUDA, then Apple's MPS, then the CPU.
         precision: float32, bf16 autocast, or what suits the device.
         output: The run folder; None is `runs/<accent>`.
-        overwrite: Replace a run folder that is there already.
-        resume: Go on with the run in that folder if it is unfinished, from its last epoch.
+        overwrite: Replace a run folder that is there already; without it an unfinished run of the
+            same settings is gone on with.
     """
 
     accent: str
@@ -80,10 +95,20 @@ class RunConfig:
     corpus: str | None = None
     general: str | None = "auto"
     general_accent: str = "general"
-    strategy: StrategyName | None = None
+    strategy: StrategyName = "encoder"
     top_layers: int = 2
+    unfreeze_every: int = 20
+    unfreeze_layers: int | None = None
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    vocabulary: str | None = None
+    bottleneck: int = 0
+    bottleneck_layers: int = 0
     replay: float = 0.35
     augment: bool | tuple[AugmentStep, ...] = True
+    copies: int = 3
+    encoder_frames: Literal["all", "speech"] = "all"
+    feature_cache: bool = True
+    cache_gb: float = 20.0
     training: TrainingConfig = field(default_factory=TrainingConfig)
     normaliser: str = "plain"
     seed: int = 0
@@ -91,7 +116,6 @@ class RunConfig:
     precision: Precision = "auto"
     output: Path | None = None
     overwrite: bool = False
-    resume: bool = False
 
     def __post_init__(self) -> None:
         wrong = []
@@ -103,8 +127,18 @@ class RunConfig:
             wrong.append(f"replay is a share from 0 to below 1, got {self.replay}")
         if self.seed < 0:
             wrong.append(f"seed must not be negative, got {self.seed}")
-        if self.overwrite and self.resume:
-            wrong.append("an earlier run is overwritten or gone on with, not both")
+        if self.copies < 1:
+            wrong.append(f"copies must be at least 1, got {self.copies}")
+        if not self.cache_gb > 0:
+            wrong.append(f"cache_gb must be above 0, got {self.cache_gb}")
+        wrong += [
+            f"{name} must not be negative, got {getattr(self, name)}"
+            for name in ("bottleneck", "bottleneck_layers")
+            if getattr(self, name) < 0
+        ]
+        news = ("vocabulary", "bottleneck", "bottleneck_layers")
+        if self.strategy != "new-head" and (given := [n for n in news if getattr(self, n)]):
+            wrong.append(f"{' and '.join(given)} only goes with --strategy new-head")
         if wrong:
             raise ConfigError("; ".join(wrong))
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import itertools
+import json
 import math
 import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -27,10 +28,22 @@ from speechtl.config import RunConfig, accent_file, accent_names, suggestion
 from speechtl.config import augmentation as augmentation_of
 from speechtl.corpus import SPLITS, Corpus, Utterance, split_by_speaker
 from speechtl.errors import ConfigError, DataError, OutputError
-from speechtl.features import Example, Waveforms, encode_for_training, example
+from speechtl.features import (
+    Copy,
+    Example,
+    FeatureCache,
+    FeatureSource,
+    Recipe,
+    TrainingBatches,
+    Waveforms,
+    default_folder,
+    example,
+    faster_precision,
+)
 from speechtl.files import require_writable, write_text
+from speechtl.lora import merge, save_adapter
 from speechtl.metrics import total, word_errors
-from speechtl.models import SpeechModel, parameter_counts
+from speechtl.models import NewHead, SpeechModel, characters_of
 from speechtl.progress import Track, silent
 from speechtl.report import write_all
 from speechtl.report.phrases import count
@@ -43,14 +56,15 @@ from speechtl.scoring import (
     Parameters,
     Report,
     RunFacts,
+    Swept,
     Timing,
     make_report,
     write_hypotheses,
 )
-from speechtl.strategy import Strategy, StrategyName, cut, strategy
+from speechtl.strategy import Strategy, StrategyName, cut, ever, strategy, trainable_parameters
 from speechtl.text import normaliser
-from speechtl.training import EpochRecord, History, fit
-from speechtl.transcription import transcribe_utterances
+from speechtl.training import EpochRecord, History, best_precision, fit
+from speechtl.transcription import fits, plain_recipe, transcribe_utterances
 
 __all__ = [
     "Data",
@@ -63,12 +77,11 @@ __all__ = [
     "settings",
 ]
 
-DEFAULT_STRATEGY: StrategyName = "encoder"
-
 # All that a run ever writes: what --overwrite removes.
 _WRITTEN = (
     "config.yaml",
     "model",
+    "adapter",
     "hypotheses",
     "report.json",
     "report.md",
@@ -91,7 +104,7 @@ class PartRow:
 
     part: str
     parameters: int
-    trains: bool
+    trained: int
 
 
 class Listener(Protocol):
@@ -150,6 +163,7 @@ class Data:
         dev: What stops training early and chooses the epoch.
         test: What is scored before and after.
         general_test: The same in the accent that the model already knows; None leaves it out.
+        general_dev: General utterances by which the interpolation is chosen; may be none.
         replay: General utterances to train on too, in the order in which the seed drew them.
     """
 
@@ -157,12 +171,16 @@ class Data:
     dev: Corpus
     test: Corpus
     general_test: Corpus | None
+    general_dev: Corpus
     replay: Corpus
+
+    def scored(self) -> list[Utterance]:
+        """Return every utterance that is transcribed."""
+        return [*self.dev, *self.test, *(self.general_test or ()), *self.general_dev]
 
     def all(self) -> list[Utterance]:
         """Return every utterance that the run reads."""
-        general = self.general_test or ()
-        return [*self.train, *self.dev, *self.test, *general, *self.replay]
+        return [*self.train, *self.replay, *self.scored()]
 
 
 class _Clock:
@@ -206,35 +224,51 @@ class _Run:
     waveforms: Waveforms
     model: SpeechModel
     strategy: Strategy
-    strategy_name: StrategyName
     cut: str
-    augmentation: Augmentation | None
     mask: SpecAugment | None
     train: list[Example]
     replay: list[Example]
     dropped: list[Dropped]
+    heard: FeatureSource
+    scored: FeatureSource
+    cache: FeatureCache
 
     @property
     def learning_rate(self) -> float:
         """The peak rate: the configuration's, else the one that suits model and strategy."""
-        return self.config.training.learning_rate or _default_rate(self.model, self.strategy_name)
+        return self.config.training.learning_rate or _default_rate(self.model, self.config.strategy)
 
-    def encoding(self) -> AbstractContextManager[None]:
-        """Return a block whose time goes to the features."""
-        return self.clock("features_s")
+    @property
+    def batches(self) -> TrainingBatches:
+        """The batches of every epoch."""
+        return TrainingBatches(
+            self.heard,
+            self.train + self.replay,
+            copies=self.config.copies,
+            batch_size=self.config.training.batch_size,
+            seed=self.config.seed,
+        )
 
     def transcribe(self, utterances: Corpus, description: str) -> list[str]:
         """Return what the model, as it is now, hears in each utterance."""
         return transcribe_utterances(
             self.model,
             utterances,
-            cut=self.cut,
-            batch_size=self.config.training.batch_size,
+            source=self.scored,
             waveforms=self.waveforms,
-            encoding=self.encoding,
+            batch_size=self.config.training.batch_size,
             track=self.listener.track,
             description=description,
         )
+
+    def wer(self, utterances: Corpus, description: str) -> float:
+        """Return the error rate of the model, as it is now, on these utterances: a fraction."""
+        normalise = normaliser(self.config.normaliser)
+        texts = self.transcribe(utterances, description)
+        return total(
+            word_errors(normalise(utterance.text), normalise(text))
+            for utterance, text in zip(utterances, texts, strict=True)
+        ).rate
 
 
 def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
@@ -258,10 +292,12 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
         run = _prepare(config, listener, clock)
     for line in _describe(run):
         listener.note(line)
-    rows = _part_rows(run)
-    listener.parts(rows, run.cut)
     _claim(run)
     with _enough_memory():
+        with clock("features_s"):
+            _fill(run)
+        rows = _part_rows(run)
+        listener.parts(rows, run.cut)
         with clock("score_s"):
             base = _hypotheses(run, "base")
         with clock("train_s"):
@@ -307,10 +343,16 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     speech = sorted({u.audio for u in data.train if u.start is None and u.end is None})
     augmentation, mask = augmentation_of(config, speech=speech)
     with listener.busy(f"loading {config.model}"):
-        model = models.load(config.model, device=device)
-    name = config.strategy or DEFAULT_STRATEGY
-    chosen = strategy(name, family=model.family, top_layers=config.top_layers)
-    lowest = cut(chosen, model)
+        model = models.load(config.model, device=device, head=_new_head(config, data))
+    chosen = strategy(
+        config.strategy,
+        family=model.family,
+        top_layers=config.top_layers,
+        unfreeze_every=config.unfreeze_every,
+        unfreeze_layers=config.unfreeze_layers,
+        lora=config.lora,
+        seed=config.seed,
+    )
     waveforms = Waveforms()
     if faults := waveforms.read_all(data.all(), track=listener.track):
         raise DataError(
@@ -325,6 +367,14 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
             faults=_some(_reasons(dropped)),
         )
     replay, dropped_replay = _examples(model, data.replay, waveforms)
+    replay = replay[: _replayed(len(train), config.replay)]
+    # A batch has one utterance at least: there are no more steps than that.
+    steps = config.training.epochs * (len(train) + len(replay))
+    lowest = cut(chosen, model, steps=steps)
+    cache = FeatureCache(default_folder() / "features", limit_bytes=round(config.cache_gb * 1e9))
+    heard, scored = _sources(config, model, lowest, waveforms, augmentation, cache, clock)
+    # Only now: what is frozen is the base's own, and its features are those of other strategies.
+    chosen.prepare(model)
     return _Run(
         config=config,
         clock=clock,
@@ -334,14 +384,108 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
         waveforms=waveforms,
         model=model,
         strategy=chosen,
-        strategy_name=name,
         cut=lowest,
-        augmentation=augmentation,
         mask=mask,
         train=train,
-        replay=replay[: _replayed(len(train), config.replay)],
+        replay=replay,
         dropped=dropped + dropped_replay,
+        heard=heard,
+        scored=scored,
+        cache=cache,
     )
+
+
+def _new_head(config: RunConfig, data: Data) -> NewHead | None:
+    if config.strategy != "new-head":
+        return None
+    named = tuple(sorted(set(config.vocabulary or "") - {" "}))
+    return NewHead(
+        characters=named or characters_of(each.text for each in [*data.train, *data.replay]),
+        bottleneck=config.bottleneck,
+        bottleneck_layers=config.bottleneck_layers,
+        seed=config.seed,
+    )
+
+
+def _sources(
+    config: RunConfig,
+    model: SpeechModel,
+    lowest: str,
+    waveforms: Waveforms,
+    augmentation: Augmentation | None,
+    cache: FeatureCache,
+    clock: _Clock,
+) -> tuple[FeatureSource, FeatureSource]:
+    """Return what gives the features to train on, and those to score with.
+
+    What trains is stored with 16 bits and computed in what is fastest; what is scored is exact, so
+    that the saved model gives the texts that were scored.
+
+    Raises:
+        ConfigError: The strategy trains parts that need all frames, and not all are to be kept.
+    """
+    if config.encoder_frames == "speech" and lowest != "decoder.0":
+        raise ConfigError(
+            "--encoder-frames speech needs a Whisper whose encoder is frozen (--strategy decoder "
+            f"or head): the encoder reads the whole window; with {config.strategy} it trains from "
+            f"{lowest} upwards"
+        )
+    plain = plain_recipe(model, lowest)
+    trained = replace(
+        plain,
+        augmentation=_in_full(augmentation) if augmentation else None,
+        seed=config.seed if augmentation else None,
+        precision=_prefix_precision(config, model, lowest, cache.folder),
+        frames=config.encoder_frames,
+        half=True,
+    )
+
+    def source(recipe: Recipe, changes: Augmentation | None) -> FeatureSource:
+        return FeatureSource(
+            model,
+            recipe,
+            waveforms=waveforms,
+            augmentation=changes,
+            encoding=lambda: clock("features_s"),
+        )
+
+    return source(trained, augmentation), source(plain, None)
+
+
+def _in_full(augmentation: Augmentation) -> str:
+    """Return all that an augmentation depends on, the state of its files included."""
+    steps = [step.augmentation for step in getattr(augmentation, "steps", ())]
+    files = {
+        path
+        for step in steps
+        for path in (*getattr(step, "sources", ()), *getattr(step, "responses", ()))
+    }
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
+    return f"{augmentation!r} {states}" if states else repr(augmentation)
+
+
+def _prefix_precision(
+    config: RunConfig, model: SpeechModel, lowest: str, folder: Path
+) -> Literal["float32", "bf16"]:
+    """Return what the frozen part computes faster in, if training may use it; measured once.
+
+    What was measured is kept, so that a machine decides the same each time.
+    """
+    device = model.network.device.type
+    if best_precision(config.precision, device) == "float32":
+        return "float32"
+    path = folder / "precision.json"
+    name = f"{device} {platform.processor() or platform.machine()} {model.revision} {lowest}"
+    try:
+        known: dict[str, Literal["float32", "bf16"]] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if name not in known:
+        noise = np.random.default_rng(0).normal(0, 0.1, (4, 3 * SAMPLE_RATE)).astype(np.float32)
+        known[name] = faster_precision(model, lowest, list(noise))
+        with contextlib.suppress(OutputError):
+            write_text(path, json.dumps(known, indent=1))
+    return known[name]
 
 
 def _examples(
@@ -374,7 +518,7 @@ def prepare_data(config: RunConfig) -> Data:
     splits = _splits(target, seed=config.seed, needed=("train", "dev", "test"))
     general_name = _general_name(config)
     if general_name is None:
-        return Data(**splits, general_test=None, replay=Corpus())
+        return Data(**splits, general_test=None, general_dev=Corpus(), replay=Corpus())
     one_corpus = _same_corpus(general_name, name)
     if one_corpus and config.accent == config.general_accent:
         raise ConfigError(
@@ -392,9 +536,14 @@ def prepare_data(config: RunConfig) -> Data:
     replay = _drawn(general_splits["train"], len(splits["train"]), config) if config.replay else ()
     if one_corpus:
         # Of one corpus, a name is one person, whatever the accent.
-        held_out = splits["dev"] + splits["test"] + general_splits["test"]
+        held_out = splits["dev"] + splits["test"] + general_splits["dev"] + general_splits["test"]
         (splits["train"] + Corpus(replay)).check_disjoint(held_out, fields=("speaker",))
-    return Data(**splits, general_test=general_splits["test"], replay=Corpus(replay))
+    return Data(
+        **splits,
+        general_test=general_splits["test"],
+        general_dev=general_splits["dev"],
+        replay=Corpus(replay),
+    )
 
 
 def _corpus_name(config: RunConfig) -> str:
@@ -487,36 +636,52 @@ def _drawn(general: Corpus, trained: int, config: RunConfig) -> list[Utterance]:
 # --- the stages -----------------------------------------------------------------------------------
 
 
-def _fit(run: _Run) -> History:
-    config, training = run.config, run.config.training
-    normalise = normaliser(config.normaliser)
-    examples = run.train + run.replay
-
-    def dev_wer() -> float:
-        texts = run.transcribe(run.data.dev, "dev")
-        counted = (
-            word_errors(normalise(utterance.text), normalise(text))
-            for utterance, text in zip(run.data.dev, texts, strict=True)
+def _fill(run: _Run) -> None:
+    """Compute the features of the frozen part that are not in the cache yet, if one is wanted."""
+    if not run.config.feature_cache:
+        return
+    shelves = [run.cache.shelf(source.recipe) for source in (run.heard, run.scored)]
+    for source, shelf in zip((run.heard, run.scored), shelves, strict=True):
+        source.shelf = shelf
+    trained = run.batches.all_copies(run.config.training.epochs)
+    corpus = run.data.scored()
+    scored = [Copy(corpus[i]) for i in fits(corpus, run.model, run.waveforms)[0]]
+    missing = [(run.heard, run.heard.missing(trained)), (run.scored, run.scored.missing(scored))]
+    needed = sum(source.size(copies) for source, copies in missing if copies)
+    if refused := run.cache.make_room(needed, keep=shelves):
+        run.listener.note(
+            f"features:     not kept, computed in each epoch: they need {needed / 1e9:.1f} GB, and "
+            f"{refused}; ask for less with --copies, or allow more with --cache-gb"
         )
-        return total(counted).rate
+        run.heard.shelf = run.scored.shelf = None
+        return
+    copies = len(trained) // max(1, len(run.train) + len(run.replay))
+    stored = f"about {needed / 1e6:,.0f} MB more" if needed else "all there from an earlier run"
+    run.listener.note(
+        f"features:     {_copies(copies)} of {len(run.train) + len(run.replay)} "
+        f"utterances and {len(scored)} to score, in {run.cache.folder}: {stored}"
+    )
+    for source, wanted in ((run.heard, trained), (run.scored, scored)):
+        source.fill(wanted, track=run.listener.track)
+    run.waveforms.let_go()
 
+
+def _copies(number: int) -> str:
+    return "1 copy" if number == 1 else f"{number} copies"
+
+
+def _fit(run: _Run) -> History:
+    config = run.config
     return fit(
         run.model,
         run.strategy,
-        lambda epoch: encode_for_training(
-            run.model,
-            examples,
-            run.cut,
-            batch_size=training.batch_size,
-            augmentation=run.augmentation,
-            seed=config.seed,
-            copy=epoch,
-            waveforms=run.waveforms,
-            encoding=run.encoding,
+        run.batches,
+        batches_per_epoch=run.batches.counts(config.training.epochs),
+        dev_wer=lambda: run.wer(run.data.dev, "dev"),
+        general_dev_wer=(
+            (lambda: run.wer(run.data.general_dev, "general dev")) if run.data.general_dev else None
         ),
-        batches_per_epoch=math.ceil(len(examples) / training.batch_size),
-        dev_wer=dev_wer,
-        config=training,
+        config=config.training,
         learning_rate=run.learning_rate,
         precision=config.precision,
         mask=run.mask,
@@ -533,7 +698,9 @@ def _default_rate(model: SpeechModel, name: StrategyName) -> float:
         # 1e-4 suits the width of the base models; Adam's best rate for the layers goes with the
         # inverse of the width (Yang et al. 2022, "Tensor programs V", table 3).
         scaled = 1e-4 * 768 / model.network.config.hidden_size
-        return 1e-3 if name == "head" else min(1e-3, scaled)
+        return 1e-3 if name in {"head", "new-head", "lora"} else min(1e-3, scaled)
+    if name == "lora":
+        return 1e-3
     # About 40 times below Whisper's pre-training rates, by width (vasistalodagala/whisper-finetune,
     # README).
     rates = {384: 3.75e-5, 512: 2.5e-5, 768: 1.25e-5, 1024: 6.25e-6, 1280: 4.4e-6}
@@ -568,9 +735,15 @@ def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
 
 
 def _part_rows(run: _Run) -> list[PartRow]:
-    counts = parameter_counts(run.model)
-    trainable = run.strategy.trainable(list(counts), 0)
-    return [PartRow(name, size, name in trainable) for name, size in counts.items()]
+    parts = run.model.parts()
+    steps = sum(run.batches.counts(run.config.training.epochs))
+    training = ever(run.strategy, [part.name for part in parts], steps=steps)
+    rows = []
+    for part in parts:
+        trained = trainable_parameters(part) if part.name in training else []
+        size = sum(parameter.numel() for parameter in part.parameters())
+        rows.append(PartRow(part.name, size, sum(parameter.numel() for parameter in trained)))
+    return rows
 
 
 def _outcome(history: History) -> str:
@@ -635,18 +808,19 @@ def _facts(run: _Run, rows: Sequence[PartRow], history: History, timing: Timing)
         model=run.model.name,
         revision=run.model.revision,
         family=run.model.family,
-        strategy=run.strategy_name,
+        strategy=run.config.strategy,
         seed=run.config.seed,
         normaliser=run.config.normaliser,
         parameters=Parameters(
-            trainable=sum(row.parameters for row in rows if row.trains),
-            frozen=sum(row.parameters for row in rows if not row.trains),
+            trainable=sum(row.trained for row in rows),
+            frozen=sum(row.parameters - row.trained for row in rows),
         ),
         cut=run.cut,
         timing=timing,
         training=tuple(Epoch(r.epoch, r.step, r.loss, r.dev_wer) for r in history.epochs),
         best_epoch=history.best_epoch,
-        interpolation=run.config.training.interpolation,
+        interpolation=history.interpolation,
+        sweep=tuple(Swept(*astuple(point)) for point in history.sweep),
         stopped=history.stopped,
         corpus=_corpus_name(run.config),
         data=_data_facts(run),
@@ -661,6 +835,7 @@ def _data_facts(run: _Run) -> dict[str, DataFacts]:
         "train": [each.utterance for each in run.train],
         "dev": run.data.dev,
         "test": run.data.test,
+        "general_dev": run.data.general_dev,
         "general_test": run.data.general_test,
         "replay": [each.utterance for each in run.replay],
     }
@@ -705,18 +880,15 @@ def _require_free(directory: Path, config: RunConfig) -> None:
             f"the folder {directory} holds files that are not a run's, and they are not "
             "overwritten; name another with --output"
         )
-    finished = (directory / "report.json").exists()
-    if not config.overwrite and (finished or not config.resume):
-        state = "holds a finished run" if finished else "holds an unfinished run"
-        ways = "" if finished else ", go on with it with --resume"
+    if not config.overwrite and (directory / "report.json").exists():
         raise OutputError(
-            f"the run folder {directory} {state}; name another with --output{ways}, or replace it "
-            "with --overwrite"
+            f"the run folder {directory} holds a finished run; name another with --output, or "
+            "replace it with --overwrite"
         )
 
 
 def _claim(run: _Run) -> None:
-    """Make the run folder with config.yaml, and nothing else unless a run is to be gone on with.
+    """Make the run folder with config.yaml, and nothing else unless a run is gone on with.
 
     Raises:
         OutputError: It cannot be written, or holds something that is not to be lost.
@@ -725,8 +897,9 @@ def _claim(run: _Run) -> None:
     directory = run.directory
     _require_free(directory, run.config)
     text = _config_text(run)
-    if run.config.resume and (directory / "config.yaml").exists():
+    if not run.config.overwrite and (directory / "config.yaml").exists():
         _require_same(directory / "config.yaml", text)
+        run.listener.note(f"going on with the unfinished run in {directory}")
         return
     try:
         for name in (*_WRITTEN, _UNFINISHED_MODEL):
@@ -764,7 +937,8 @@ def _require_same(path: Path, text: str) -> None:
     if different:
         raise ConfigError(
             f"the unfinished run of {path} had another {', '.join(different)}; give the same "
-            "options, name another folder with --output, or replace it with --overwrite"
+            "options to go on with it, name another folder with --output, or replace it with "
+            "--overwrite"
         )
 
 
@@ -780,10 +954,10 @@ def _config_text(run: _Run) -> str:
     `--config` reads it again; where to write is left to the next run.
     """
     resolved: dict[str, Any] = asdict(settings(run.config))
-    del resolved["output"], resolved["overwrite"], resolved["resume"]
+    del resolved["output"], resolved["overwrite"]
     resolved["training"]["learning_rate"] = run.learning_rate
     data = run.data
-    general = (data.general_test or Corpus()) + data.replay
+    general = (data.general_test or Corpus()) + data.general_dev + data.replay
     facts = {
         "model_revision": run.model.revision,
         "data_digest": {
@@ -806,10 +980,8 @@ def settings(config: RunConfig) -> RunConfig:
         model=_from_anywhere(config.model),
         corpus=_from_anywhere(_corpus_name(config)),
         general=None if general is None else _from_anywhere(general),
-        strategy=config.strategy or DEFAULT_STRATEGY,
         output=None,
         overwrite=False,
-        resume=False,
     )
 
 
@@ -827,6 +999,9 @@ def _save_model(run: _Run) -> None:
         OutputError: It cannot be written.
     """
     partial = run.directory / _UNFINISHED_MODEL
+    if run.config.strategy == "lora":
+        save_adapter(run.model, run.directory / "adapter", base=_from_anywhere(run.config.model))
+        merge(run.model)
     try:
         run.model.save(partial)
         partial.replace(run.directory / "model")

@@ -43,6 +43,7 @@ __all__ = [
     "RunFacts",
     "SetScore",
     "SpeakerScore",
+    "Swept",
     "SystemScore",
     "Timing",
     "make_report",
@@ -126,6 +127,18 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class Swept:
+    """What weights between the base's (0) and the trained ones (1) gave on dev (WER, fractions).
+
+    Only as many have a WER on the general accent as it took to choose.
+    """
+
+    interpolation: float
+    dev_wer: float
+    general_dev_wer: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """An utterance that was left out, and why."""
 
@@ -160,6 +173,7 @@ class RunFacts:
         training: The epochs in order.
         best_epoch: The epoch whose weights were kept; 0 is the base itself.
         interpolation: How far the kept weights lie from the base's (0) to the trained ones (1).
+        sweep: The interpolations that were tried, from 0 upwards.
         stopped: Why training ended.
         corpus: The corpus' name.
         data: Splits by name (train, dev, test, …).
@@ -181,6 +195,7 @@ class RunFacts:
     training: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
     interpolation: float = 1.0
+    sweep: tuple[Swept, ...] = ()
     stopped: str | None = None
     corpus: str = ""
     data: Mapping[str, DataFacts] = field(default_factory=dict)

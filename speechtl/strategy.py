@@ -1,39 +1,48 @@
 """What trains, as a pure function of the part names and the step; its lowest part is the cut.
 
 Every transfer-learning technique is a rule of this kind (Howard & Ruder 2018, "Universal language
-model fine-tuning", for training from the head downwards). A strategy knows no weights: it can be
-tested without a model and resumed without a history.
+model fine-tuning for text classification", section 3.3, for training from the head downwards). A
+rule knows no weights: it can be tested without a model and resumed without a history. Only LoRA
+changes the network as well, once, before training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
+from torch import nn
+
 from speechtl.errors import ConfigError
+from speechtl.lora import LoraSettings, carries, inject, matrices
 from speechtl.models.base import Family, Part, SpeechModel
 
 __all__ = [
     "STRATEGIES",
     "Decoder",
     "Encoder",
+    "Gradual",
     "Head",
+    "Lora",
     "Strategy",
     "StrategyName",
     "TopLayers",
     "cut",
+    "ever",
     "freeze_all_but",
     "strategy",
+    "trainable_parameters",
 ]
 
-StrategyName = Literal["head", "top-layers", "encoder", "decoder"]
+StrategyName = Literal["head", "new-head", "lora", "gradual", "top-layers", "encoder", "decoder"]
 
 STRATEGIES: dict[Family, tuple[StrategyName, ...]] = {
-    "ctc": ("head", "top-layers", "encoder"),
-    "whisper": ("head", "decoder", "top-layers", "encoder"),
+    "ctc": ("head", "new-head", "lora", "top-layers", "gradual", "encoder"),
+    "whisper": ("lora", "head", "decoder", "top-layers", "gradual", "encoder"),
 }
-"""The strategies that each family knows, from the fewest parameters to the most."""
+"""The strategies that each family knows, from the fewest parameters to the most. A Whisper's head
+holds its token embedding."""
 
 
 class Strategy(Protocol):
@@ -43,10 +52,14 @@ class Strategy(Protocol):
         """Return the names, out of `parts` in depth order, that train at optimiser step `step`."""
         ...
 
+    def prepare(self, model: SpeechModel) -> None:  # noqa: ARG002
+        """Change the network before training; only LoRA does anything, and only once."""
+        return
+
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The head alone: feature extraction with the kept head."""
+class Head(Strategy):
+    """The head alone: feature extraction with the kept head, or with a new one."""
 
     def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:  # noqa: ARG002
         """Return the head."""
@@ -54,7 +67,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoder:
+class Decoder(Strategy):
     """Whisper's decoder and head."""
 
     def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:  # noqa: ARG002
@@ -63,7 +76,7 @@ class Decoder:
 
 
 @dataclass(frozen=True, slots=True)
-class TopLayers:
+class TopLayers(Strategy):
     """The top `layers` encoder layers and all that lies above them."""
 
     layers: int
@@ -88,7 +101,96 @@ class TopLayers:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoder:
+class Gradual(Strategy):
+    """The head first, then one part more, downwards, after each `every` optimiser steps.
+
+    Howard & Ruder 2018 unfreeze a layer with each epoch. The feature encoder stays frozen.
+
+    Attributes:
+        every: Steps from one part to the next.
+        layers: How many parts below the head are unfrozen at last; None unfreezes all but the
+            feature encoder.
+    """
+
+    every: int
+    layers: int | None = None
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if self.every < 1:
+            wrong.append(f"unfreeze_every must be at least 1 step, got {self.every}")
+        if self.layers is not None and self.layers < 1:
+            wrong.append(
+                f"unfreeze_layers must be at least 1, got {self.layers}; to train the head alone "
+                "use --strategy head"
+            )
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+
+    def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:
+        """Return the head and the parts unfrozen so far.
+
+        Raises:
+            ConfigError: Fewer parts lie between the feature encoder and the head.
+        """
+        most = len(parts) - 2
+        if self.layers is not None and self.layers > most:
+            raise ConfigError(
+                f"unfreeze_layers must be at most {most}, the parts of this model between feature "
+                f"encoder and head; got {self.layers}. Leave it out to unfreeze them all."
+            )
+        unfrozen = min(step // self.every, most if self.layers is None else self.layers)
+        return frozenset(parts[-1 - unfrozen :])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora(LoraSettings, Strategy):
+    """Low-rank matrices beside the frozen weights of transformer layers; see `speechtl.lora`.
+
+    Attributes:
+        seed: Draws the matrices A.
+    """
+
+    seed: int = 0
+
+    def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:  # noqa: ARG002
+        """Return the layers that carry matrices: the top encoder layers, all decoder layers.
+
+        Raises:
+            ConfigError: The encoder has fewer layers, or there is no layer to carry any.
+        """
+        encoder = [name for name in parts if name.startswith("encoder.")]
+        decoder = [name for name in parts if name.startswith("decoder.")]
+        least = 0 if decoder else 1
+        layers = len(encoder) if self.layers is None else self.layers
+        if not least <= layers <= len(encoder):
+            raise ConfigError(
+                f"the layers of LoRA must be from {least} to {len(encoder)}, the encoder layers of "
+                f"this model; got {self.layers}. Leave them out to adapt all."
+            )
+        return frozenset(encoder[len(encoder) - layers :] + decoder)
+
+    def prepare(self, model: SpeechModel) -> None:
+        """Put the matrices into the layers; a model that carries some stays as it is.
+
+        Raises:
+            ConfigError: The model has no such layers, or a target names no linear layer in them.
+        """
+        if any(carries(part) for part in model.parts()):
+            return
+        inject(
+            model,
+            self.trainable([part.name for part in model.parts()], 0),
+            rank=self.rank,
+            alpha=self.alpha,
+            dropout=self.dropout,
+            targets=self.targets,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder(Strategy):
     """Everything above the feature encoder, which is always frozen."""
 
     def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:  # noqa: ARG002
@@ -96,24 +198,54 @@ class Encoder:
         return frozenset(parts[1:])
 
 
-def strategy(name: StrategyName, *, family: Family, top_layers: int = 2) -> Strategy:
+def strategy(
+    name: StrategyName,
+    *,
+    family: Family,
+    top_layers: int = 2,
+    unfreeze_every: int = 20,
+    unfreeze_layers: int | None = None,
+    lora: LoraSettings | None = None,
+    seed: int = 0,
+) -> Strategy:
     """Return the strategy called `name`.
 
+    Args:
+        name: One of the family's `STRATEGIES`.
+        family: `ctc` or `whisper`.
+        top_layers: How many encoder layers `top-layers` trains.
+        unfreeze_every: Optimiser steps from one part to the next in `gradual`.
+        unfreeze_layers: How many parts below the head `gradual` unfreezes at last; None: all.
+        lora: The matrices of `lora`; None takes the defaults.
+        seed: Draws LoRA's matrices.
+
     Raises:
-        ConfigError: The family has no such strategy; the message lists those it has.
+        ConfigError: The family has no such strategy, and the message lists those it has; or the
+            strategy's own settings are wrong.
     """
     if name not in STRATEGIES[family]:
         known = ", ".join(STRATEGIES[family])
         raise ConfigError(f"a {family} model has no strategy '{name}'; choose one of: {known}")
     match name:
-        case "head":
+        case "head" | "new-head":  # the new head is made where the model is loaded
             return Head()
         case "decoder":
             return Decoder()
         case "top-layers":
             return TopLayers(top_layers)
+        case "gradual":
+            return Gradual(unfreeze_every, unfreeze_layers)
+        case "lora":
+            return Lora(**asdict(lora or LoraSettings()), seed=seed)
         case "encoder":
             return Encoder()
+
+
+def ever(chosen: Strategy, parts: Sequence[str], *, steps: int) -> frozenset[str]:
+    """Return the names, out of `parts`, that train in any of the first `steps` steps."""
+    # Of many steps few differ: a set keeps one of each.
+    distinct = {chosen.trainable(parts, step) for step in range(steps)}
+    return frozenset[str]().union(*distinct)
 
 
 def cut(chosen: Strategy, model: SpeechModel, *, steps: int = 1) -> str:
@@ -123,23 +255,29 @@ def cut(chosen: Strategy, model: SpeechModel, *, steps: int = 1) -> str:
     encoder.
     """
     names = [part.name for part in model.parts()]
-    ever: frozenset[str] = frozenset().union(*(chosen.trainable(names, s) for s in range(steps)))
-    lowest = min(names.index(name) for name in ever)
+    lowest = min(names.index(name) for name in ever(chosen, names, steps=steps))
     return names[min(lowest, names.index("decoder.0"))] if "decoder.0" in names else names[lowest]
+
+
+def trainable_parameters(part: Part) -> list[nn.Parameter]:
+    """Return what of a part trains when the part does: LoRA's matrices alone, else everything."""
+    return matrices(part) or part.parameters()
 
 
 def freeze_all_but(model: SpeechModel, trainable: frozenset[str]) -> list[Part]:
     """Let the named parts train and freeze the others; return those that train.
 
     A frozen part needs no gradient and is in evaluation mode, so that no dropout moves what it
-    gives.
+    gives. Of a part that carries LoRA the matrices alone train.
     """
     training = []
     for part in model.parts():
         trains = part.name in trainable
         for parameter in part.parameters():
-            parameter.requires_grad_(trains)
+            parameter.requires_grad_(False)
         part.train(trains)
         if trains:
             training.append(part)
+            for parameter in trainable_parameters(part):
+                parameter.requires_grad_(True)
     return training

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import signal
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from transformers import get_scheduler
 
 from speechtl.augment import SpecAugment
 from speechtl.errors import ConfigError, DataError
 from speechtl.files import replacing
-from speechtl.models import Features, SpeechModel
+from speechtl.models import Features, Objective, SpeechModel
 from speechtl.progress import Track, silent
-from speechtl.strategy import Strategy, cut, freeze_all_but
+from speechtl.strategy import Strategy, ever, freeze_all_but, trainable_parameters
 
 __all__ = [
+    "ALPHAS",
     "EpochRecord",
     "History",
     "Precision",
+    "SweepPoint",
     "TrainingConfig",
     "best_precision",
     "fit",
@@ -43,6 +45,14 @@ TrainingBatch = tuple[Features, Sequence[Sequence[int]]]
 # at 150 frames, the same at 500, half of it at 1500 (torch 2.11, bf16, 2 cores).
 _SHORT_FRAMES = 400
 _MASKS = 2  # names the random stream of SpecAugment, beside the run's others
+_CHECKED = 20  # steps between two looks at the loss; each makes a GPU wait
+_SAVING_SHARE = 0.05  # of the time may go into checkpoints
+
+ALPHAS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+"""The interpolations between base (0) and trained weights (1) that `auto` chooses from."""
+
+_JUDGED = 0.7
+"""The interpolation by which epochs are compared where the last word is `auto`'s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,43 +62,83 @@ class TrainingConfig:
     Attributes:
         epochs: The most passes over the training utterances.
         learning_rate: The peak rate of AdamW; None takes what suits the model and the strategy.
-        batch_size: Utterances per batch.
+        head_rate: The peak rate of the head; None: the same. A new head wants more than the layers
+            under it (Howard & Ruder 2018, "discriminative fine-tuning").
+        layer_decay: What the rate is multiplied by from one part to the next below it, above 0 to
+            1 (Clark et al. 2020, "ELECTRA", appendix B: 0.8; 0.65 to 0.95 are usual).
+        batch_size: Utterances per batch, at most.
         accumulation: Batches whose gradients are added up before a step.
         warmup: The share of all steps in which the rate rises to its peak; it then falls along a
             cosine.
-        weight_decay: AdamW's, on matrices only.
+        weight_decay: AdamW's pull towards zero, on matrices only.
+        l2_sp: The pull towards the base's weights: the share of the way back that a step at rate 1
+            would go (Li et al. 2018, "Explicit inductive bias for transfer learning", decoupled
+            from the gradient as AdamW's decay is).
+        kl: The weight of the divergence from the base model's predictions in the loss (Yu et al.
+            2013, "KL-divergence regularized deep neural network adaptation").
+        label_smoothing: The share of probability that a Whisper is to leave to other tokens.
+        dropout: Of the layers that train; None leaves it as the checkpoint has it.
+        average: How many of the last epochs' weights are averaged into those that are kept
+            (Izmailov et al. 2018, "Averaging weights leads to wider optima").
         maximum_gradient_norm: Gradients are scaled down to this norm.
         patience: Epochs without a better dev WER after which training stops.
         interpolation: How far the kept weights lie from the base's towards the trained ones, above
             0 to 1. Short of 1 gives back much of what the general accent lost, for a little of
-            the gain (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+            the gain (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). `auto`
+            tries several after training and takes the best on dev that keeps within
+            `max_forgetting`.
+        max_forgetting: By how many points (absolute, of 100) the WER on the general accent's dev
+            utterances may rise where `interpolation` is `auto`.
     """
 
     epochs: int = 5
     learning_rate: float | None = None
+    head_rate: float | None = None
+    layer_decay: float = 1.0
     batch_size: int = 16
     accumulation: int = 1
     warmup: float = 0.1
     weight_decay: float = 0.01
+    l2_sp: float = 0.0
+    kl: float = 0.0
+    label_smoothing: float = 0.0
+    dropout: float | None = None
+    average: int = 1
     maximum_gradient_norm: float = 1.0
     patience: int = 4
-    interpolation: float = 0.7
+    interpolation: float | Literal["auto"] = "auto"
+    max_forgetting: float = 1.0
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "accumulation", "maximum_gradient_norm", "patience")
         wrong = [
             f"{name} must be above 0, got {getattr(self, name)}"
-            for name in positive
+            for name in (
+                "epochs", "batch_size", "accumulation", "maximum_gradient_norm", "patience",
+                "average",
+            )
             if not getattr(self, name) > 0
+        ]  # fmt: skip
+        wrong += [
+            f"{name} must not be negative, got {getattr(self, name)}"
+            for name in ("weight_decay", "l2_sp", "kl", "max_forgetting")
+            if not getattr(self, name) >= 0
         ]
-        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            wrong.append(f"learning_rate must be above 0, got {self.learning_rate}")
+        for name in ("learning_rate", "head_rate"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 < rate < math.inf:
+                wrong.append(f"{name} must be above 0, got {rate}")
+        for name in ("label_smoothing", "dropout"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share < 1:
+                wrong.append(f"{name} is a share from 0 to below 1, got {share}")
         if not 0 <= self.warmup <= 1:
             wrong.append(f"warmup is a share from 0 to 1, got {self.warmup}")
-        if not 0 < self.interpolation <= 1:
-            wrong.append(f"interpolation must be above 0 and at most 1, got {self.interpolation}")
-        if self.weight_decay < 0:
-            wrong.append(f"weight_decay must not be negative, got {self.weight_decay}")
+        if not 0 < self.layer_decay <= 1:
+            wrong.append(f"layer_decay must be above 0 and at most 1, got {self.layer_decay}")
+        if self.interpolation != "auto" and not 0 < self.interpolation <= 1:
+            wrong.append(
+                f"interpolation is 'auto', or above 0 and at most 1, got {self.interpolation}"
+            )
         if wrong:
             raise ConfigError("; ".join(wrong))
 
@@ -101,8 +151,7 @@ class EpochRecord:
         epoch: Its number.
         step: Optimiser steps done when it ended.
         loss: The mean over its batches; None where it had none.
-        dev_wer: The WER on the dev utterances after it, a fraction, with the weights that would be
-            kept, interpolated.
+        dev_wer: The WER on the dev utterances after it, a fraction, with interpolated weights.
     """
 
     epoch: int
@@ -112,30 +161,56 @@ class EpochRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """What an interpolation between the base (0) and the trained weights (1) gives on dev.
+
+    Attributes:
+        interpolation: The share of the way to the trained weights.
+        dev_wer: The WER on the accent's dev utterances, a fraction.
+        general_dev_wer: The WER on the general accent's; None where there are none.
+    """
+
+    interpolation: float
+    dev_wer: float
+    general_dev_wer: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """The whole fit; the model holds the weights of `best_epoch`, 0 where no epoch was better."""
+    """The whole fit.
+
+    Attributes:
+        epochs: The record of every epoch.
+        best_epoch: The one whose weights the model holds; 0, the base's, where none was better, or
+            none that was kept within the limit of forgetting.
+        stopped: Why it ended.
+        interpolation: Where the weights lie between the base's (0) and the epoch's (1).
+        sweep: The interpolations that were tried, from 0 upwards; none where one was given.
+    """
 
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
     stopped: Stopped
+    interpolation: float
+    sweep: tuple[SweepPoint, ...] = ()
 
 
-def best_precision(precision: Precision, device: str) -> Literal["no", "bf16"]:
-    """Return Accelerate's name of the precision to train in.
+def best_precision(precision: Precision, device: str) -> Literal["float32", "bf16"]:
+    """Return the precision to train in.
 
     `auto` is bf16 where the device has instructions for it (two to three times faster), else
     float32. It looks at what the processor says it has and times nothing, so that the same machine
     always chooses the same.
     """
     if precision != "auto":
-        return "bf16" if precision == "bf16" else "no"
+        return precision
     if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if device == "cpu" and (
         torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     ):
         return "bf16"
-    return "no"
+    return "float32"
 
 
 def fit(
@@ -143,8 +218,9 @@ def fit(
     strategy: Strategy,
     batches: Callable[[int], Iterable[TrainingBatch]],
     *,
-    batches_per_epoch: int,
+    batches_per_epoch: Sequence[int],
     dev_wer: Callable[[], float],
+    general_dev_wer: Callable[[], float] | None = None,
     config: TrainingConfig,
     learning_rate: float,
     precision: Precision = "auto",
@@ -161,20 +237,23 @@ def fit(
     training itself goes on with the trained ones.
 
     Args:
-        model: Its network is on the device that is to train.
+        model: Its network is on the device that is to train, and prepared by the strategy.
         strategy: Names the parts that train.
         batches: Gives the features and labels of an epoch (1, 2, …), past the frozen prefix.
-        batches_per_epoch: How many of them an epoch has.
+        batches_per_epoch: How many of them each epoch has.
         dev_wer: Returns the present model's WER on the dev utterances, a fraction; called with the
             model in evaluation mode before the first epoch and after each.
+        general_dev_wer: The same on the general accent's, asked for when an interpolation is
+            chosen; None where there are none.
         config: Epochs, rates and limits.
         learning_rate: The peak rate.
         precision: float32, bf16 autocast, or what suits the device.
         mask: Masks the features of each training batch.
         seed: Draws the masks and the dropout.
         log: A folder for TensorBoard.
-        checkpoint: A file that each epoch replaces with all that is needed to go on; if it is there
-            at first, the fit goes on from it as if it had not been ended.
+        checkpoint: A file that holds all that is needed to go on, replaced after an epoch unless
+            that would take more than a twentieth of the time; if it is there at first, the fit goes
+            on from it as if it had not been ended.
         track: Shows progress.
         on_epoch: Is told each finished epoch, and whether it is the best so far.
 
@@ -193,11 +272,17 @@ def fit(
         config=config,
         learning_rate=learning_rate,
         batches_per_epoch=batches_per_epoch,
-        precision=precision,
+        precision=best_precision(precision, model.network.device.type),
         mask=mask,
         rng=np.random.default_rng([seed, _MASKS]),
     )
-    best = _Best(session.suffix_parameters, interpolation=config.interpolation)
+    fixed = config.interpolation
+    best = _Best(
+        session.named_parameters(),
+        interpolation=_JUDGED if fixed == "auto" else fixed,
+        average=config.average,
+    )
+    saver = _Saver(checkpoint)
     records: list[EpochRecord] = []
 
     def tell(record: EpochRecord) -> None:
@@ -225,25 +310,36 @@ def fit(
             tell(record)
         while (stopped := stopping()) is None:
             epoch = records[-1].epoch + 1
+            total = batches_per_epoch[epoch - 1]
             loss = session.train_epoch(
-                track(batches(epoch), f"epoch {epoch}", total=batches_per_epoch), interrupted
+                track(batches(epoch), f"epoch {epoch}", total=total), interrupted, batches=total
             )
             session.evaluation_mode()
             with best.interpolated():
                 record = EpochRecord(epoch, session.step, loss, dev_wer())
-                best.offer(record)
+                if loss is None or math.isfinite(loss):
+                    best.offer(record)
             records.append(record)
             tell(record)
             if writer:
                 _log(writer, record)
-            if checkpoint and not interrupted.is_set():
-                _save(checkpoint, session, best, records)
+            if not interrupted.is_set():
+                saver.offer(lambda: _state(session, best, records))
     best.restore()
-    return History(tuple(records), best.epoch, stopped)
+    if fixed != "auto":
+        return History(tuple(records), best.epoch, stopped, fixed)
+    sweep, chosen = _sweep(
+        best, records[0].dev_wer, dev_wer, general_dev_wer, config.max_forgetting / 100, track
+    )
+    epoch = best.epoch if chosen else 0
+    return History(tuple(records), epoch, stopped, chosen, sweep)
+
+
+# --- the optimiser's side -------------------------------------------------------------------------
 
 
 class _Session:
-    """The optimiser's side of one fit."""
+    """The optimiser's side of one fit: the parts that ever train, and the step that they are at."""
 
     def __init__(
         self,
@@ -252,55 +348,50 @@ class _Session:
         *,
         config: TrainingConfig,
         learning_rate: float,
-        batches_per_epoch: int,
-        precision: Precision,
+        batches_per_epoch: Sequence[int],
+        precision: Literal["float32", "bf16"],
         mask: SpecAugment | None,
         rng: np.random.Generator,
     ) -> None:
         self.model, self.strategy, self.mask, self.rng = model, strategy, mask, rng
         self.step = 0
         self._network: Any = model.network  # which has no types
+        self._device = model.network.device
         self._attention: str = model.network.config._attn_implementation
         self._config = config
-        self._batches_per_epoch = batches_per_epoch
         self._names = [part.name for part in model.parts()]
         self._training: frozenset[str] = frozenset()
-        device = model.network.device
-        # Accelerate keeps one state per process and refuses a second precision; each fit has its
-        # own.
-        AcceleratorState._reset_state(reset_partial_state=True)
-        self._accelerator = Accelerator(
-            cpu=device.type == "cpu",
-            mixed_precision=best_precision(precision, device.type),
-            gradient_accumulation_steps=config.accumulation,
-        )
-        steps = config.epochs * math.ceil(batches_per_epoch / config.accumulation)
-        lowest = self._names.index(cut(strategy, model, steps=steps))
-        # Whatever ever trains is among them.
-        self.suffix_parameters = [
-            parameter for part in model.parts()[lowest:] for parameter in part.parameters()
-        ]
+        self._autocast = precision == "bf16"
+        self._steps = sum(math.ceil(n / config.accumulation) for n in batches_per_epoch)
+        training = ever(strategy, self._names, steps=self._steps)
+        groups = _parameter_groups(model, training, config=config, learning_rate=learning_rate)
+        self._parameters = [parameter for group in groups for parameter in group["params"]]
         # What does not train at a step has no gradient there, and AdamW passes it over.
-        optimiser = torch.optim.AdamW(
-            _parameter_groups(self.suffix_parameters, config.weight_decay),
-            lr=learning_rate,
-            fused=True,
+        self._optimiser = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+        self._origin = (
+            [parameter.detach().clone() for parameter in self._parameters] if config.l2_sp else []
         )
-        scheduler = get_scheduler(
-            "cosine",
-            optimiser,
-            num_warmup_steps=round(config.warmup * steps),
-            num_training_steps=steps,
-        )
-        self._optimiser, self._scheduler = self._accelerator.prepare(optimiser, scheduler)
+        self._reference = copy.deepcopy(model) if config.kl else None
+        if self._reference is not None:
+            self._reference.network.requires_grad_(False).eval()
+        if config.dropout is not None:
+            _set_dropout(model, training, config.dropout)
+
+    def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Return the parameters that ever train, with their names in the network."""
+        training = {id(parameter) for parameter in self._parameters}
+        return [
+            (name, parameter)
+            for name, parameter in self._network.named_parameters()
+            if id(parameter) in training
+        ]
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
         return {
             "step": self.step,
-            "suffix": [parameter.detach() for parameter in self.suffix_parameters],
+            "weights": [parameter.detach() for parameter in self._parameters],
             "optimiser": self._optimiser.state_dict(),
-            "scheduler": self._scheduler.state_dict(),
             "masks": self.rng.bit_generator.state,
             "dropout": torch.get_rng_state(),
             "dropout_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -310,10 +401,9 @@ class _Session:
     def restore(self, state: dict[str, Any]) -> None:
         """Make the next step what it would have been after `state`."""
         self.step = state["step"]
-        for parameter, weight in zip(self.suffix_parameters, state["suffix"], strict=True):
+        for parameter, weight in zip(self._parameters, state["weights"], strict=True):
             parameter.copy_(weight)
         self._optimiser.load_state_dict(state["optimiser"])
-        self._scheduler.load_state_dict(state["scheduler"])
         self.rng.bit_generator.state = state["masks"]
         torch.set_rng_state(state["dropout"])
         if state["dropout_cuda"]:
@@ -326,20 +416,24 @@ class _Session:
         self._attend(self._attention)
 
     def train_epoch(
-        self, batches: Iterable[TrainingBatch], interrupted: threading.Event
+        self, loaded: Iterable[TrainingBatch], interrupted: threading.Event, *, batches: int
     ) -> float | None:
         """Return the mean loss of the epoch's batches, None if it had none."""
-        self._accelerator.step = 0
-        total, count = 0.0, 0
-        for features, labels in batches:
+        total, count = torch.zeros((), device=self._device), 0
+        for features, labels in loaded:
             if interrupted.is_set():
                 break
             self._enter_step()
-            loss = self._train_batch(features, labels, last=count + 1 == self._batches_per_epoch)
-            total, count = total + loss, count + 1
-            if not math.isfinite(loss):
+            count += 1
+            # What is left at the end of an epoch makes a step too; a short epoch made none else.
+            whole = count % self._config.accumulation == 0 or count == batches
+            total += self._train_batch(features, labels, steps=whole)
+            # A loss that is no number stays in the sum; to look at it makes a GPU wait.
+            looks = self._device.type == "cpu" or count % _CHECKED == 0
+            if looks and not math.isfinite(float(total)):
                 return math.nan
-        return total / count if count else None
+        mean = float(total) / count if count else None
+        return math.nan if mean is not None and not math.isfinite(mean) else mean
 
     def _enter_step(self) -> None:
         """Let the parts train that the strategy names for this step, and freeze the others."""
@@ -353,32 +447,107 @@ class _Session:
             self._network.set_attn_implementation(implementation)
 
     def _train_batch(
-        self, features: Features, labels: Sequence[Sequence[int]], *, last: bool
-    ) -> float:
-        if self.mask is not None:
-            hidden = self.mask(features.hidden, features.lengths, self.rng)
-            features = Features(features.cut, hidden, features.lengths)
-        if self._attention == "sdpa" and self._network.device.type == "cpu":
+        self, features: Features, labels: Sequence[Sequence[int]], *, steps: bool
+    ) -> Tensor:
+        """Return the loss of a batch; its gradients are added up, and used if it `steps`."""
+        if self._attention == "sdpa" and self._device.type == "cpu":
             self._attend("eager" if features.hidden.shape[1] <= _SHORT_FRAMES else "sdpa")
-        accelerator = self._accelerator
-        with accelerator.accumulate(self.model.network):
-            # What is left at the end of an epoch makes a step too; a short epoch made none else.
-            accelerator.sync_gradients |= last
-            with accelerator.autocast():
-                loss: Tensor = self.model.loss(features, labels)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                return value
-            accelerator.backward(loss)
-            if accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(
-                    self.suffix_parameters, self._config.maximum_gradient_norm
-                )
-                self.step += 1
-            self._optimiser.step()
-            self._scheduler.step()
-            self._optimiser.zero_grad()
-        return value
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
+            loss = self.model.loss(
+                self._masked(features), labels, self._objective(features, labels)
+            )
+        (loss / self._config.accumulation).backward()
+        if steps:
+            self._step()
+        return loss.detach()
+
+    def _masked(self, features: Features) -> Features:
+        if self.mask is None:
+            return features
+        hidden = self.mask(features.hidden, features.lengths, self.rng)
+        return Features(features.cut, hidden, features.lengths, features.readable)
+
+    def _objective(self, features: Features, labels: Sequence[Sequence[int]]) -> Objective:
+        config = self._config
+        if self._reference is None:
+            return Objective(label_smoothing=config.label_smoothing)
+        with torch.no_grad():
+            reference = self._reference.log_probabilities(features, labels)
+        return Objective(config.label_smoothing, config.kl, reference)
+
+    def _step(self) -> None:
+        torch.nn.utils.clip_grad_norm_(self._parameters, self._config.maximum_gradient_norm)
+        scale = _schedule(self.step, self._steps, warmup=self._config.warmup)
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["peak"] * scale
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        if self._origin:
+            self._pull_back()
+        self.step += 1
+
+    @torch.no_grad()
+    def _pull_back(self) -> None:
+        origins = iter(self._origin)
+        for group in self._optimiser.param_groups:
+            share = min(1.0, group["lr"] * self._config.l2_sp)
+            for parameter in group["params"]:
+                origin = next(origins)
+                if parameter.requires_grad:
+                    parameter.lerp_(origin, share)
+
+
+def _schedule(step: int, steps: int, *, warmup: float) -> float:
+    """Return the share of the peak rate at a step: a linear rise, then half a cosine to zero."""
+    rise = round(warmup * steps)
+    if step < rise:
+        return step / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def _parameter_groups(
+    model: SpeechModel,
+    training: frozenset[str],
+    *,
+    config: TrainingConfig,
+    learning_rate: float,
+) -> list[dict[str, Any]]:
+    """Return AdamW's groups: a rate for each part, and no decay of biases and scales."""
+    groups = []
+    for above, part in enumerate(reversed(model.parts())):
+        if part.name not in training:
+            continue
+        rate = learning_rate * config.layer_decay**above
+        if not above and config.head_rate is not None:
+            rate = config.head_rate
+        parameters = trainable_parameters(part)
+        # Biases and the scales of normalisation do not overfit by being large.
+        for chosen, decay in (
+            ([p for p in parameters if p.ndim > 1], config.weight_decay),
+            ([p for p in parameters if p.ndim <= 1], 0.0),
+        ):
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "lr": rate, "peak": rate})
+    return groups
+
+
+def _set_dropout(model: SpeechModel, training: frozenset[str], share: float) -> None:
+    """Set every dropout of the parts that train, those that attention keeps as a number too."""
+    for part in model.parts():
+        if part.name not in training:
+            continue
+        for owned in part.owns:
+            if not isinstance(owned, nn.Module):
+                continue
+            for module in owned.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = share
+                for name in ("dropout", "activation_dropout"):
+                    if isinstance(getattr(module, name, None), float):
+                        setattr(module, name, share)
+
+
+# --- what is kept ---------------------------------------------------------------------------------
 
 
 class _Best:
@@ -387,10 +556,20 @@ class _Best:
     The copies lie in the computer's memory: a GPU's holds gradients and moments already.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], *, interpolation: float) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[tuple[str, nn.Parameter]],
+        *,
+        interpolation: float,
+        average: int,
+    ) -> None:
         self.wer, self.epoch = math.inf, 0
-        self._parameters, self._interpolation = parameters, interpolation
+        self._parameters = [parameter for _, parameter in parameters]
+        # A product of two matrices lies half-way if one of them does: LoRA's A stays as trained.
+        self._stays = ["lora_A" in name.split(".") for name, _ in parameters]
+        self._interpolation = interpolation
         self._base = self._kept = self._copied()
+        self._last: deque[list[Tensor]] = deque(maxlen=average)
 
     def _copied(self) -> list[Tensor]:
         return [parameter.detach().to("cpu", copy=True) for parameter in self._parameters]
@@ -400,51 +579,129 @@ class _Best:
         for parameter, weight in zip(self._parameters, weights, strict=True):
             parameter.copy_(weight)
 
+    def _between(self, weights: Sequence[Tensor], interpolation: float) -> Iterator[Tensor]:
+        for base, weight, stays in zip(self._base, weights, self._stays, strict=True):
+            yield weight if stays else torch.lerp(base, weight, interpolation)
+
+    def _averaged(self) -> list[Tensor]:
+        if len(self._last) == 1:
+            return self._last[0]
+        return [torch.stack(copies).mean(dim=0) for copies in zip(*self._last, strict=True)]
+
     @contextmanager
     def interpolated(self) -> Iterator[None]:
-        """Lend the model its interpolated weights; afterwards it has the trained ones again."""
-        trained = self._copied()
-        self._put(
-            torch.lerp(base, weight, self._interpolation)
-            for base, weight in zip(self._base, trained, strict=True)
-        )
+        """Lend the model the weights that would be kept; then it has the trained ones again."""
+        self._last.append(self._copied())
+        self._put(self._between(self._averaged(), self._interpolation))
         try:
             yield
         finally:
-            self._put(trained)
+            self._put(self._last[-1])
 
     def offer(self, record: EpochRecord) -> None:
         """Keep the present weights if the epoch was better on dev than all before it."""
         if record.dev_wer < self.wer:
             self.wer, self.epoch = record.dev_wer, record.epoch
-            self._kept = self._copied()
+            self._kept = self._averaged()
 
-    def restore(self) -> None:
-        """Put the kept weights back into the model."""
-        self._put(self._kept)
+    def restore(self, interpolation: float | None = None) -> None:
+        """Put the best weights into the model, interpolated as they were judged or as is told."""
+        chosen = self._interpolation if interpolation is None else interpolation
+        self._put(self._between(self._kept, chosen) if self.epoch and chosen else self._base)
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` takes up again."""
-        return {"wer": self.wer, "epoch": self.epoch, "kept": self._kept}
+        return {
+            "wer": self.wer,
+            "epoch": self.epoch,
+            "kept": self._kept,
+            "last": list(self._last),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up what `state` returned; the base's weights are those at hand."""
         self.wer, self.epoch, self._kept = state["wer"], state["epoch"], state["kept"]
+        self._last.extend(state["last"])
 
 
-def _save(path: Path, session: _Session, best: _Best, records: Sequence[EpochRecord]) -> None:
-    """Write the checkpoint; safetensors would hold its tensors alone.
+def _sweep(
+    best: _Best,
+    base_wer: float,
+    dev_wer: Callable[[], float],
+    general_dev_wer: Callable[[], float] | None,
+    budget: float,
+    track: Track,
+) -> tuple[tuple[SweepPoint, ...], float]:
+    """Return what each interpolation gives on dev, and the one that the model now has.
 
-    Raises:
-        OutputError: It cannot be written.
+    That is the best on the accent among those that keep the general accent within the budget; of
+    equals the one nearest the base. None beats 0, the base itself, where the budget allows none.
     """
-    state = {
+    points = [SweepPoint(0.0, base_wer, None)]
+    if best.epoch:
+        for alpha in track(ALPHAS[::-1], "interpolating", total=len(ALPHAS)):
+            best.restore(alpha)
+            points.append(SweepPoint(alpha, dev_wer(), None))
+    if general_dev_wer is None or not best.epoch:
+        chosen = min(points, key=_preference)
+    else:
+        chosen = _within(best, points, general_dev_wer, budget)
+    best.restore(chosen.interpolation)
+    return tuple(points), chosen.interpolation
+
+
+def _preference(point: SweepPoint) -> tuple[float, float]:
+    """Return what orders points: the WER, and of equals the way from the base."""
+    return point.dev_wer, point.interpolation
+
+
+def _within(
+    best: _Best, points: list[SweepPoint], general_dev_wer: Callable[[], float], budget: float
+) -> SweepPoint:
+    """Return the best of the points within the budget; note what each that was tried forgets."""
+
+    def general_wer(point: SweepPoint) -> float:
+        best.restore(point.interpolation)
+        found = general_dev_wer()
+        points[points.index(point)] = replace(point, general_dev_wer=found)
+        return found
+
+    base = points[0]
+    limit = general_wer(base) + budget
+    for point in sorted(points, key=_preference):
+        if point.interpolation == 0 or general_wer(point) <= limit:
+            return point
+    return base
+
+
+class _Saver:
+    """Writes checkpoints, but not so often that they would take much of the time."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._due = 0.0
+
+    def offer(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Write the state if it is time; safetensors would hold its tensors alone.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        started = time.monotonic()
+        if self._path is None or started < self._due:
+            return
+        with replacing(self._path, faults=(RuntimeError,)) as partial:
+            torch.save(state(), partial)
+        ended = time.monotonic()
+        self._due = ended + (ended - started) / _SAVING_SHARE
+
+
+def _state(session: _Session, best: _Best, records: Sequence[EpochRecord]) -> dict[str, Any]:
+    return {
         "records": [astuple(record) for record in records],
         "session": session.state(),
         "best": best.state(),
     }
-    with replacing(path, faults=(RuntimeError,)) as partial:
-        torch.save(state, partial)
 
 
 def _resume(path: Path, session: _Session, best: _Best) -> list[EpochRecord]:
@@ -463,16 +720,6 @@ def _resume(path: Path, session: _Session, best: _Best) -> list[EpochRecord]:
             f"{path}: cannot be gone on from ({error}); start anew with --overwrite"
         ) from error
     return records
-
-
-def _parameter_groups(
-    parameters: Sequence[nn.Parameter], weight_decay: float
-) -> list[dict[str, object]]:
-    # Biases and the scales of normalisation do not overfit by being large: decay only biases them.
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from speechtl.audio import AUDIO_SUFFIXES, SAMPLE_RATE, Waveform, duration, read
 from speechtl.corpus import Utterance
 from speechtl.errors import ConfigError, DataError, OutputError, SpeechtlError
-from speechtl.features import Encoding, Waveforms, encode_for_decoding, length_buckets
+from speechtl.features import Copy, FeatureSource, Recipe, Waveforms, length_buckets
 from speechtl.files import require_writable
 from speechtl.models import SpeechModel
 from speechtl.progress import Track, silent
@@ -31,6 +30,8 @@ __all__ = [
     "Segment",
     "Transcript",
     "audio_files",
+    "fits",
+    "plain_recipe",
     "segments",
     "transcribe_files",
     "transcribe_utterances",
@@ -119,10 +120,9 @@ def transcribe_utterances(
     model: SpeechModel,
     utterances: Sequence[Utterance],
     *,
-    cut: str,
-    batch_size: int = 16,
+    source: FeatureSource | None = None,
     waveforms: Waveforms | None = None,
-    encoding: Encoding = nullcontext,
+    batch_size: int = 16,
     track: Track = silent,
     description: str = "transcribing",
 ) -> list[str]:
@@ -134,10 +134,9 @@ def transcribe_utterances(
     Args:
         model: The recogniser.
         utterances: What to transcribe.
-        cut: The part before which the features are taken.
-        batch_size: Utterances decoded together.
+        source: Gives the features, of the recordings as they are; without it they are computed.
         waveforms: Where decoded audio is kept between passes.
-        encoding: Gives a block to run each encoding in.
+        batch_size: Utterances decoded together.
         track: Shows progress.
         description: What the progress is called.
 
@@ -145,17 +144,15 @@ def transcribe_utterances(
         DataError: A recording cannot be read; the utterance is named.
     """
     held = waveforms or Waveforms()
-    durations = [held.seconds(utterance) for utterance in utterances]
-    fitting = [i for i, s in enumerate(durations) if SHORTEST_S <= s <= model.longest_s]
-    too_long = [i for i, s in enumerate(durations) if s > model.longest_s]
+    source = source or FeatureSource(model, plain_recipe(model, _top(model)), waveforms=held)
+    fitting, too_long = fits(utterances, model, held)
+    copies = [Copy(utterances[i]) for i in fitting]
+    plan = length_buckets(source.samples(copies), batch_size=batch_size)
 
     def batches() -> Iterator[tuple[list[int], list[str]]]:
-        chosen = [utterances[i] for i in fitting]
-        encoded = encode_for_decoding(
-            model, chosen, cut, batch_size=batch_size, waveforms=held, encoding=encoding
-        )
-        for indices, features in encoded:
-            yield [fitting[i] for i in indices], model.decode(features)
+        encoded = source.features([[copies[i] for i in batch] for batch in plan])
+        for batch, features in zip(plan, encoded, strict=True):
+            yield [fitting[i] for i in batch], model.decode(features)
         for index in too_long:
             stretches = [
                 _Stretch(0.0, stretch) for stretch in _pieces(held(utterances[index]), model)
@@ -164,11 +161,28 @@ def transcribe_utterances(
             yield [index], [_joined(stretch.text for stretch in stretches)]
 
     texts = [""] * len(utterances)
-    total = -(-len(fitting) // batch_size) + len(too_long)
+    total = len(plan) + len(too_long)
     for indices, decoded in track(batches(), description, total=total):
         for index, text in zip(indices, decoded, strict=True):
             texts[index] = text
     return texts
+
+
+def fits(
+    utterances: Sequence[Utterance], model: SpeechModel, waveforms: Waveforms
+) -> tuple[list[int], list[int]]:
+    """Return the places of the utterances that the model reads at once, and of those too long.
+
+    Those shorter than `SHORTEST_S` are neither.
+    """
+    durations = [waveforms.seconds(utterance) for utterance in utterances]
+    fitting = [i for i, s in enumerate(durations) if SHORTEST_S <= s <= model.longest_s]
+    return fitting, [i for i, s in enumerate(durations) if s > model.longest_s]
+
+
+def plain_recipe(model: SpeechModel, cut: str) -> Recipe:
+    """Return the recipe of what is scored: recordings as they are, in full precision."""
+    return Recipe(model=model.name, revision=model.revision, cut=cut)
 
 
 def _pieces(waveform: Waveform, model: SpeechModel) -> list[Waveform]:

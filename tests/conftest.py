@@ -60,6 +60,11 @@ def _corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus")).parent
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHTL_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def manifest(_corpus: Path, tmp_path: Path) -> Path:
     """Return the manifest of a copy of the tiny corpus, which the test may break."""
@@ -89,7 +94,7 @@ def config(manifest: Path, tiny_models: dict[str, Path], tmp_path: Path) -> RunC
         model=str(tiny_models["ctc"]),
         corpus=str(manifest),
         general=str(manifest),
-        training=TrainingConfig(epochs=2, learning_rate=1e-2, batch_size=4),
+        training=TrainingConfig(epochs=2, learning_rate=1e-2, batch_size=4, interpolation=0.7),
         device="cpu",
         precision="float32",
         output=tmp_path / "run",

@@ -47,7 +47,7 @@ def report(config: RunConfig, *, stopped: str = "finished", after: int = 2) -> R
         model=config.model,
         revision=local_revision(config.model),
         family="ctc",
-        strategy=config.strategy or "encoder",
+        strategy=config.strategy,
         seed=config.seed,
         normaliser="plain",
         parameters=Parameters(trainable=1234, frozen=10),
@@ -115,7 +115,7 @@ def test_every_combination_is_run_once_in_the_order_given(tmp_path: Path) -> Non
         grid(
             accents=("scottish", "caribbean", "scottish"),
             models=("starter-wav2vec2", "starter-whisper"),
-            strategies=("default", "head"),
+            strategies=("encoder", "head"),
             seeds=("0",),
         ),
         tmp_path,
@@ -126,11 +126,11 @@ def test_every_combination_is_run_once_in_the_order_given(tmp_path: Path) -> Non
         (accent, model, strategy, 0)
         for accent in ("scottish", "caribbean")
         for model in ("starter-wav2vec2", "starter-whisper")
-        for strategy in (None, "head")
+        for strategy in ("encoder", "head")
     ]
     assert len({config.output for config in adapt.configs}) == 8
     assert [(r.accent, r.model, r.strategy, r.seed) for r in rows] == [
-        (accent, model, strategy or "encoder", seed) for accent, model, strategy, seed in asked
+        (accent, model, strategy, seed) for accent, model, strategy, seed in asked
     ]
 
 
@@ -157,10 +157,10 @@ def test_a_run_has_its_own_folder_and_the_settings_of_the_grid(tmp_path: Path) -
     adapt = Adapt()
     run(grid(epochs=3, device="cpu", seeds=("7",)), tmp_path, adapt=adapt)
     (config,) = adapt.configs
-    assert config.output == tmp_path / "runs" / "starter-wav2vec2-default-scottish-7-3-epochs"
+    assert config.output == tmp_path / "runs" / "starter-wav2vec2-encoder-scottish-7-3-epochs"
     assert (config.training.epochs, config.device, config.overwrite) == (3, "cpu", True)
     run(grid(seeds=(7,)), tmp_path, adapt=adapt)
-    assert adapt.configs[1].output == tmp_path / "runs" / "starter-wav2vec2-default-scottish-7"
+    assert adapt.configs[1].output == tmp_path / "runs" / "starter-wav2vec2-encoder-scottish-7"
     assert adapt.configs[1].training.epochs == RunConfig(accent="scottish").training.epochs
 
 
@@ -181,9 +181,9 @@ def test_finished_runs_are_read_and_not_run_again(tmp_path: Path) -> None:
     assert [config.seed for config in second.configs] == [1]
     assert more[0] == done[0]
     assert said == [
-        "[1/2] Scottish, starter-wav2vec2, strategy default, seed 0",
+        "[1/2] Scottish, starter-wav2vec2, strategy encoder, seed 0",
         "  already done",
-        "[2/2] Scottish, starter-wav2vec2, strategy default, seed 1",
+        "[2/2] Scottish, starter-wav2vec2, strategy encoder, seed 1",
         "  WER 50.0\N{NO-BREAK SPACE}% → 20.0\N{NO-BREAK SPACE}%",
     ]
 
@@ -193,7 +193,7 @@ def test_a_run_of_other_settings_is_run_again(
 ) -> None:
     run(grid(), tmp_path, adapt=Adapt())
     again, same = Adapt(), Adapt()
-    path = tmp_path / "runs" / "starter-wav2vec2-default-scottish-0" / "config.yaml"
+    path = tmp_path / "runs" / "starter-wav2vec2-encoder-scottish-0" / "config.yaml"
     saved = yaml.safe_load(path.read_text(encoding="utf-8"))
     saved["run"]["replay"] = 0.99  # as if the default had been that
     path.write_text(yaml.safe_dump(saved), encoding="utf-8")
@@ -212,10 +212,6 @@ def test_a_run_of_a_model_that_has_changed_is_run_again(tmp_path: Path) -> None:
     assert len(again.configs) == 1
 
 
-def test_the_default_and_the_strategy_that_it_stands_for_are_one_seed() -> None:
-    assert spreads([row(seed=0), row(seed=0)]) == []
-
-
 def test_a_run_with_other_epochs_is_another_run(tmp_path: Path) -> None:
     adapt = Adapt()
     for epochs in (1, 2, None, 1):
@@ -225,7 +221,7 @@ def test_a_run_with_other_epochs_is_another_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [None, "", "{", '{"accent": "scottish"}', "\udcff"])
 def test_a_half_finished_run_is_run_again(left: str | None, tmp_path: Path) -> None:
-    folder = tmp_path / "runs" / "starter-wav2vec2-default-scottish-0"
+    folder = tmp_path / "runs" / "starter-wav2vec2-encoder-scottish-0"
     folder.mkdir(parents=True)
     (folder / "config.yaml").touch()
     if left is not None:
@@ -255,7 +251,7 @@ def test_a_combination_that_fails_says_why_and_the_rest_is_run(
     accents = ("caribbean", "scottish")
     rows = run(grid(accents=accents), tmp_path, adapt=Adapt(faulty), say=said.append)
     assert rows[0] == Row(
-        accent="caribbean", model="starter-wav2vec2", strategy="default", seed=0, error=reason
+        accent="caribbean", model="starter-wav2vec2", strategy="encoder", seed=0, error=reason
     )
     assert rows[1].error is None
     assert any(line.startswith("  failed: ") for line in said)
@@ -301,7 +297,10 @@ def test_the_tables_are_written_after_every_run(tmp_path: Path) -> None:
         ({"accents": ("scotish",)}, "no accent 'scotish'; did you mean 'scottish'"),
         ({"models": ("starter-wav2vec",)}, "no model 'starter-wav2vec'; did you mean 'starter-wav"),
         ({"models": ("no/such/folder",)}, "checkpoint folder or a hub id"),
-        ({"strategies": ("top",)}, "no strategy 'top'; choose from: default, head, top-layers"),
+        (
+            {"strategies": ("top",)},
+            "no strategy 'top'; choose from: head, new-head, lora, top-layers",
+        ),
         ({"seeds": ("0", "x")}, "seeds must be whole numbers from 0, got 'x'"),
         ({"seeds": (-1,)}, "got '-1'"),
         ({"seeds": ("1.5",)}, r"got '1\.5'"),
@@ -326,9 +325,9 @@ def test_checkpoint_folders_and_hub_ids_may_be_models(tmp_path: Path) -> None:
     adapt = Adapt()
     run(grid(models=(str(folder), "openai/whisper-tiny@main")), tmp_path, adapt=adapt)
     names = [config.output.name for config in adapt.configs if config.output]
-    assert names[0].endswith("my_model-default-scottish-0")
+    assert names[0].endswith("my_model-encoder-scottish-0")
     assert len(names[0]) < 120
-    assert names[1] == "openai_whisper-tiny@main-default-scottish-0"
+    assert names[1] == "openai_whisper-tiny@main-encoder-scottish-0"
 
 
 def test_two_models_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_a_key_of_a_section_that_stands_outside_is_told_where_it_belongs() -> No
 def test_an_unknown_key_like_no_other_lists_the_known_ones() -> None:
     message = told({"accent": "welsh", "xyzzy": 1, "training": {"xyzzy": 1}})
     assert "known keys: accent, augment," in message
-    assert "known keys: accumulation, batch_size," in message
+    assert "known keys: accumulation, average, batch_size," in message
 
 
 def test_a_choice_that_is_none_lists_the_choices_and_the_one_that_was_meant() -> None:

@@ -25,7 +25,7 @@ from speechtl import audio, corpora, models, pipeline
 from speechtl.config import AugmentStep, RunConfig, read_yaml, run_config
 from speechtl.corpus import Corpus, read_jsonl, read_manifest, write_manifest
 from speechtl.errors import ConfigError, DataError, OutputError
-from speechtl.features import Example, encode_for_training
+from speechtl.features import Example, TrainingBatches
 from speechtl.models import SpeechModel, parameter_counts
 from speechtl.models.base import Family
 from speechtl.models.ctc import CtcModel
@@ -103,22 +103,27 @@ def full_disk(*_: object, **__: object) -> Any:
 def test_frozen_parts_are_bit_identical_in_the_saved_model_and_the_others_moved(
     family: Family, name: StrategyName, config: RunConfig, tiny_models: dict[str, Path]
 ) -> None:
-    chosen = replace(config, model=str(tiny_models[family]), strategy=name, top_layers=1)
+    chosen = replace(
+        config, model=str(tiny_models[family]), strategy=name, top_layers=1, unfreeze_every=1
+    )
     listener = Noted()
     report = adapt(chosen, listener)
     before = weights(models.load(chosen.model))
-    after = weights(models.load(str(run_folder(chosen) / "model")))
-    trained = {row.part for row in listener.rows if row.trains}
+    adapted = models.load(str(run_folder(chosen) / "model"))
+    after = weights(adapted)
+    trained = {row.part: row.trained for row in listener.rows if row.trained}
     assert trained
     for part, old in before.items():
-        if part in trained:
-            assert not same(old, after[part]), f"{part} did not move"
-        else:
+        if part not in trained:
             assert same(old, after[part]), f"{part} moved"
-    counts = parameter_counts(models.load(chosen.model))
-    assert report.facts.parameters.trainable == sum(counts[part] for part in trained)
-    assert report.facts.parameters.frozen == sum(counts.values()) - sum(
-        counts[part] for part in trained
+        elif name != "new-head":  # which has other rows
+            assert not same(old, after[part]), f"{part} did not move"
+    counts = parameter_counts(adapted)
+    if name != "lora":
+        assert trained == {part: counts[part] for part in trained}
+    assert report.facts.parameters.trainable == sum(trained.values())
+    assert report.facts.parameters.frozen == sum(row.parameters for row in listener.rows) - sum(
+        trained.values()
     )
 
 
@@ -169,14 +174,12 @@ def test_the_test_set_is_looked_at_twice_and_never_trained_on(
         looks.append((others["description"], {each.id for each in utterances}))
         return transcribe_utterances(model, utterances, **others)
 
-    def noted_too(
-        model: SpeechModel, examples: Sequence[Example], *rest: Any, **others: Any
-    ) -> Any:
+    def noted_too(source: Any, examples: Sequence[Example], **others: Any) -> Any:
         trained.update(each.utterance.id for each in examples)
-        return encode_for_training(model, examples, *rest, **others)
+        return TrainingBatches(source, examples, **others)
 
     monkeypatch.setattr(pipeline, "transcribe_utterances", noted)
-    monkeypatch.setattr(pipeline, "encode_for_training", noted_too)
+    monkeypatch.setattr(pipeline, "TrainingBatches", noted_too)
     adapt(config)
     data = prepare_data(config)
     assert data.general_test is not None
@@ -210,7 +213,7 @@ def test_training_stops_early_when_dev_wer_no_longer_falls(
 ) -> None:
     rates = iter([0.5, 0.4, 0.5, 0.6])
     monkeypatch.setattr(pipeline, "total", lambda _: SimpleNamespace(rate=next(rates)))
-    training = TrainingConfig(epochs=9, patience=2, batch_size=4)
+    training = TrainingConfig(epochs=9, patience=2, batch_size=4, interpolation=0.7)
     listener = Noted()
     report = adapt(replace(config, training=training), listener)
     assert (report.facts.stopped, report.facts.best_epoch) == ("early", 1)
@@ -237,7 +240,7 @@ def test_everything_that_takes_long_shows_its_progress(config: RunConfig) -> Non
     listener = Noted()
     adapt(config, listener)
     assert listener.tracked == [
-        "reading audio",
+        "reading audio", "features", "features",
         "target test, base", "general test, base",
         "dev", "epoch 1", "dev", "epoch 2", "dev",
         "target test, adapted", "general test, adapted",
@@ -265,7 +268,7 @@ def test_the_saved_configuration_is_resolved_and_runs_again_to_the_same_report(
     config: RunConfig, tmp_path: Path
 ) -> None:
     training = replace(config.training, learning_rate=None)
-    chosen = replace(config, strategy=None, training=training)
+    chosen = replace(config, training=training)
     first = adapt(chosen)
     written = run_folder(chosen) / "config.yaml"
     saved = yaml.safe_load(written.read_text(encoding="utf-8"))
@@ -573,7 +576,7 @@ def test_a_run_that_was_killed_is_gone_on_with_to_the_same_result(
     directory = killed_after_an_epoch(chosen)
     assert not (directory / "model").exists()
     listener = Noted()
-    resumed = adapt(replace(chosen, resume=True), listener)
+    resumed = adapt(chosen, listener)
     assert resumed.sets == whole.sets
     assert [e.loss for e in resumed.facts.training] == [e.loss for e in whole.facts.training]
     assert "epoch 1" not in listener.tracked
@@ -583,23 +586,21 @@ def test_a_run_that_was_killed_is_gone_on_with_to_the_same_result(
 
 def test_a_run_is_gone_on_with_only_if_it_is_unfinished_and_the_same(config: RunConfig) -> None:
     directory = killed_after_an_epoch(config)
-    with pytest.raises(OutputError, match=r"holds an unfinished run; .*--resume"):
-        adapt(config)
     with pytest.raises(ConfigError, match=r"had another replay, seed, .*give the same options"):
-        adapt(replace(config, seed=5, replay=0.5, resume=True))
+        adapt(replace(config, seed=5, replay=0.5))
     assert (directory / "checkpoints" / "last.pt").is_file()
-    adapt(replace(config, resume=True))
+    listener = Noted()
+    adapt(config, listener)
+    assert listener.notes.count(f"going on with the unfinished run in {directory}") == 1
     with pytest.raises(OutputError, match="holds a finished run"):
-        adapt(replace(config, resume=True))
+        adapt(config)
 
 
-def test_there_need_be_no_run_yet_to_go_on_with(config: RunConfig) -> None:
-    assert adapt(replace(config, resume=True)).facts.stopped == "finished"
-
-
-def test_a_run_is_overwritten_or_gone_on_with_not_both(config: RunConfig) -> None:
-    with pytest.raises(ConfigError, match="not both"):
-        replace(config, resume=True, overwrite=True)
+def test_an_unfinished_run_that_is_to_be_overwritten_starts_anew(config: RunConfig) -> None:
+    killed_after_an_epoch(config)
+    listener = Noted()
+    adapt(replace(config, overwrite=True), listener)
+    assert "epoch 1" in listener.tracked
 
 
 def test_a_folder_of_other_files_is_never_overwritten(config: RunConfig) -> None:

@@ -22,7 +22,15 @@ from speechtl.augment import SpecAugment
 from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.models import Features, SpeechModel, load
 from speechtl.models.base import Family
-from speechtl.strategy import STRATEGIES, StrategyName, cut, strategy
+from speechtl.strategy import (
+    STRATEGIES,
+    Strategy,
+    StrategyName,
+    cut,
+    ever,
+    strategy,
+    trainable_parameters,
+)
 from speechtl.training import (
     EpochRecord,
     History,
@@ -34,6 +42,13 @@ from speechtl.training import (
 
 CASES = [(family, name) for family, names in STRATEGIES.items() for name in names]
 every_strategy = pytest.mark.parametrize(("family", "name"), CASES)
+
+
+@pytest.fixture(autouse=True)
+def _every_epoch_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_SAVING_SHARE", math.inf)
+
+
 both_families = pytest.mark.parametrize("family", ["ctc", "whisper"])
 TEXTS = ("THE CAT", "A MAT", "SAT ON", "THE HAT")
 
@@ -61,9 +76,12 @@ class Fit:
     records: list[EpochRecord] = field(default_factory=list)
     on_batch: Callable[[int, int], None] = lambda epoch, batch: None
 
+    @property
+    def strategy(self) -> Strategy:
+        return strategy(self.name, family=self.model.family, top_layers=1, unfreeze_every=1)
+
     def batches(self, epoch: int) -> Iterator[TrainingBatch]:
-        chosen = strategy(self.name, family=self.model.family, top_layers=1)
-        where = cut(chosen, self.model)
+        where = cut(self.strategy, self.model, steps=100)
         for number in range(2):
             self.on_batch(epoch, number)
             rows = range(2 * number, 2 * number + 2)
@@ -85,14 +103,15 @@ class Fit:
             "warmup": 0.0,
             "interpolation": 1.0,
         }
-        names = {*training, "patience", "accumulation", "maximum_gradient_norm"} - {"weight_decay"}
+        names = set(TrainingConfig.__dataclass_fields__) - {"learning_rate"}
         training |= {key: value for key, value in changes.items() if key in names}
         others = {key: value for key, value in changes.items() if key not in names}
+        self.strategy.prepare(self.model)
         return fit(
             self.model,
-            strategy(self.name, family=self.model.family, top_layers=1),
+            self.strategy,
             self.batches,
-            batches_per_epoch=2,
+            batches_per_epoch=[2] * training["epochs"],
             dev_wer=self.dev_wer,
             config=TrainingConfig(**training),
             learning_rate=1e-2,
@@ -120,7 +139,9 @@ def test_frozen_parts_stay_bit_identical_and_every_part_that_trains_moves(
 ) -> None:
     model = fresh(family)
     names = [part.name for part in model.parts()]
-    trained = strategy(name, family=family, top_layers=1).trainable(names, 0)
+    chosen = strategy(name, family=family, top_layers=1, unfreeze_every=1)
+    chosen.prepare(model)
+    trained = ever(chosen, names, steps=4)
     before = {part.name: [p.detach().clone() for p in part.parameters()] for part in model.parts()}
     buffers = {key: value.clone() for key, value in model.network.named_buffers()}
     history = Fit(model, name).run(precision=precision)
@@ -132,6 +153,8 @@ def test_frozen_parts_stay_bit_identical_and_every_part_that_trains_moves(
         ]
         if part.name in trained:
             assert not all(kept), f"{part.name} did not move"
+            if name == "lora":
+                assert sum(not one for one in kept) == len(trainable_parameters(part))
         else:
             assert all(kept), f"{part.name} moved"
     for key, value in model.network.named_buffers():
@@ -179,7 +202,7 @@ def test_a_part_that_a_strategy_unfreezes_trains_from_that_step_on(
 ) -> None:
     model = fresh("ctc")
 
-    class Downwards:
+    class Downwards(Strategy):
         """Unfreezes the top encoder layer after three of six steps, in the middle of an epoch."""
 
         def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:
@@ -188,7 +211,7 @@ def test_a_part_that_a_strategy_unfreezes_trains_from_that_step_on(
     trained: list[set[str]] = []
     loss = model.loss
 
-    def noted(features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+    def noted(features: Features, labels: Sequence[Sequence[int]], *rest: Any) -> Tensor:
         parts = model.parts()
         trained.append({part.name for part in parts if part.parameters()[0].requires_grad})
         return loss(features, labels)
@@ -200,9 +223,9 @@ def test_a_part_that_a_strategy_unfreezes_trains_from_that_step_on(
         model,
         Downwards(),
         run.batches,
-        batches_per_epoch=2,
+        batches_per_epoch=[2] * 3,
         dev_wer=run.dev_wer,
-        config=TrainingConfig(epochs=3),
+        config=TrainingConfig(epochs=3, interpolation=1.0),
         learning_rate=1e-3,
         precision="float32",
     )
@@ -372,7 +395,7 @@ def test_a_loss_that_is_no_number_stops_and_gives_the_best_weights_back(
     model = fresh("ctc")
     loss, calls = model.loss, []
 
-    def broken(features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+    def broken(features: Features, labels: Sequence[Sequence[int]], *rest: Any) -> Tensor:
         calls.append(len(labels))
         return loss(features, labels) * (value if len(calls) > 2 * (first - 1) else 1.0)
 
@@ -472,7 +495,7 @@ def test_two_accumulated_batches_make_the_step_of_both_together(
         together,
         strategy("head", family="ctc"),
         lambda epoch: [(joined, [*labels[0], *labels[1]])],
-        batches_per_epoch=1,
+        batches_per_epoch=[1],
         dev_wer=other.dev_wer,
         config=TrainingConfig(epochs=1, weight_decay=0.0, warmup=0.0, interpolation=1.0),
         learning_rate=1e-2,
@@ -496,7 +519,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_batches(
     model = fresh("ctc")
     loss, values = model.loss, []
 
-    def noted(features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+    def noted(features: Features, labels: Sequence[Sequence[int]], *rest: Any) -> Tensor:
         value = loss(features, labels)
         values.append(float(value.detach()))
         return value
@@ -546,11 +569,11 @@ def test_the_log_holds_dev_wer_and_loss_for_tensorboard(
     [
         ("cuda", {"cuda"}, "bf16"),
         ("cuda:1", {"cuda"}, "bf16"),
-        ("cuda", {"avx512", "amx"}, "no"),
-        ("cpu", {"cuda"}, "no"),
+        ("cuda", {"avx512", "amx"}, "float32"),
+        ("cpu", {"cuda"}, "float32"),
         ("cpu", {"avx512"}, "bf16"),
         ("cpu", {"amx"}, "bf16"),
-        ("mps", {"cuda", "avx512", "amx"}, "no"),
+        ("mps", {"cuda", "avx512", "amx"}, "float32"),
     ],
 )
 def test_auto_takes_bf16_where_the_device_has_instructions_for_it(
@@ -561,7 +584,7 @@ def test_auto_takes_bf16_where_the_device_has_instructions_for_it(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: "amx" in has)
     assert best_precision("auto", device) == chosen
     assert best_precision("bf16", device) == "bf16"
-    assert best_precision("float32", device) == "no"
+    assert best_precision("float32", device) == "float32"
 
 
 @both_families
@@ -589,8 +612,16 @@ def test_bf16_runs_the_suffix_in_bf16(
         ({"batch_size": -1}, "batch_size must be above 0, got -1"),
         ({"accumulation": 0}, "accumulation must be above 0"),
         ({"patience": 0}, "patience must be above 0"),
-        ({"interpolation": 0}, "interpolation must be above 0 and at most 1, got 0"),
-        ({"interpolation": 1.1}, "interpolation must be above 0 and at most 1, got 1.1"),
+        ({"interpolation": 0}, "interpolation is 'auto', or above 0 and at most 1, got 0"),
+        ({"interpolation": 1.1}, "interpolation is 'auto', or above 0 and at most 1, got 1.1"),
+        ({"layer_decay": 0.0}, "layer_decay must be above 0 and at most 1, got 0.0"),
+        ({"head_rate": 0.0}, "head_rate must be above 0"),
+        ({"l2_sp": -1.0}, "l2_sp must not be negative, got -1.0"),
+        ({"kl": math.nan}, "kl must not be negative"),
+        ({"max_forgetting": -1}, "max_forgetting must not be negative"),
+        ({"label_smoothing": 1.0}, "label_smoothing is a share from 0 to below 1, got 1.0"),
+        ({"dropout": -0.1}, "dropout is a share from 0 to below 1, got -0.1"),
+        ({"average": 0}, "average must be above 0"),
         ({"maximum_gradient_norm": math.nan}, "maximum_gradient_norm must be above 0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"learning_rate": math.inf}, "learning_rate must be above 0"),

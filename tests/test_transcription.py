@@ -21,7 +21,7 @@ from speechtl import transcription
 from speechtl.audio import SAMPLE_RATE, Waveform, read, write
 from speechtl.corpus import Utterance
 from speechtl.errors import ConfigError, DataError, OutputError
-from speechtl.features import Waveforms
+from speechtl.features import FeatureSource, Waveforms
 from speechtl.models import Features, SpeechModel, load
 from speechtl.models.base import Family
 from speechtl.transcription import (
@@ -29,6 +29,7 @@ from speechtl.transcription import (
     Segment,
     Transcript,
     audio_files,
+    plain_recipe,
     segments,
     transcribe_files,
     transcribe_utterances,
@@ -156,8 +157,9 @@ def test_each_utterance_has_the_text_that_it_has_alone_in_the_order_given(
         return done
 
     for cut in ("encoder.1", "decoder.0" if family == "whisper" else "head"):
+        source = FeatureSource(model, plain_recipe(model, cut), waveforms=Waveforms())
         texts = transcribe_utterances(
-            model, utterances, cut=cut, batch_size=3, track=track, description="dev"
+            model, utterances, source=source, batch_size=3, track=track, description="dev"
         )
         assert texts == alone
     assert told == [("dev", 2, 2)] * 2
@@ -172,7 +174,7 @@ def test_an_utterance_too_long_is_cut_and_one_too_short_has_no_text(
         recording(tmp_path / f"{i}.wav", seconds=s, seed=i) for i, s in enumerate((5.0, 0.02, 1.0))
     ]
     utterances = [Utterance(f"u{i}", path, "", "s", "a") for i, path in enumerate(paths)]
-    texts = transcribe_utterances(model, utterances, cut="encoder.1", waveforms=Waveforms())
+    texts = transcribe_utterances(model, utterances, waveforms=Waveforms())
     pieces = [read(paths[0])[slice(*span)] for span in segments(read(paths[0]), longest_s=2.0)]
     assert len(pieces) > 2
     assert texts[0] == " ".join(filter(None, (text_of(model, piece) for piece in pieces)))
@@ -180,7 +182,7 @@ def test_an_utterance_too_long_is_cut_and_one_too_short_has_no_text(
 
 
 def test_no_utterance_gives_no_text(tiny: Callable[..., SpeechModel]) -> None:
-    assert transcribe_utterances(tiny("ctc"), [], cut="head") == []
+    assert transcribe_utterances(tiny("ctc"), []) == []
 
 
 def test_an_utterance_that_cannot_be_read_is_named(
@@ -188,7 +190,7 @@ def test_an_utterance_that_cannot_be_read_is_named(
 ) -> None:
     missing = Utterance("u7", tmp_path / "gone.wav", "", "s", "a", 0.0, 1.0)
     with pytest.raises(DataError, match=r"u7.*gone\.wav"):
-        transcribe_utterances(tiny("ctc"), [missing], cut="head")
+        transcribe_utterances(tiny("ctc"), [missing])
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -385,7 +387,7 @@ def test_silent_utterances_of_a_corpus_are_decoded_like_any_other(
     path = tmp_path / "silence.wav"
     write(path, np.zeros(SAMPLE_RATE, dtype=np.float32))
     model = tiny(family)
-    (text,) = transcribe_utterances(model, [Utterance("u", path, "", "s", "a")], cut="encoder.1")
+    (text,) = transcribe_utterances(model, [Utterance("u", path, "", "s", "a")])
     assert text == text_of(model, read(path))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
@@ -17,8 +18,10 @@ from speechtl.audio import Waveform
 from speechtl.errors import ModelError
 
 __all__ = [
+    "PLAIN",
     "Family",
     "Features",
+    "Objective",
     "Part",
     "SpeechModel",
     "depth",
@@ -42,15 +45,52 @@ class Features:
             utterance to its window and reads the padding too, so there it is the silence that the
             model knows.
         lengths: Integer tensor `(batch,)`: the frames that hold speech, not padding.
+        readable: Integer tensor `(batch,)`: the frames that the parts above may read, where these
+            are not those that hold speech: Whisper reads the silence behind it too. What lies
+            beyond them is masked.
     """
 
     cut: str
     hidden: Tensor
     lengths: Tensor
+    readable: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Features:
         """Return the same features on another device."""
-        return replace(self, hidden=self.hidden.to(device), lengths=self.lengths.to(device))
+        readable = None if self.readable is None else self.readable.to(device)
+        return replace(
+            self,
+            hidden=self.hidden.to(device),
+            lengths=self.lengths.to(device),
+            readable=readable,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a loss is made of, beside the labels.
+
+    Attributes:
+        label_smoothing: The share of probability that belongs to no label; Whisper's alone.
+        kl: The weight of the Kullback-Leibler divergence of the model from `reference`.
+        reference: What `log_probabilities` of the base model gave for the same batch.
+    """
+
+    label_smoothing: float = 0.0
+    kl: float = 0.0
+    reference: Tensor | None = None
+
+    def divergence(self, log_probabilities: Tensor) -> Tensor | float:
+        """Return `kl` times the mean divergence (nats) over positions `(positions, vocabulary)`."""
+        if self.reference is None:
+            return 0.0
+        return self.kl * functional.kl_div(
+            log_probabilities, self.reference, reduction="batchmean", log_target=True
+        )
+
+
+PLAIN = Objective()
+"""The labels alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +149,21 @@ class SpeechModel(Protocol):
         """
         ...
 
-    def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+    def loss(
+        self,
+        features: Features,
+        labels: Sequence[Sequence[int]],
+        objective: Objective = PLAIN,
+    ) -> Tensor:
         """Return the mean loss (scalar, float32) of the suffix, each part in the mode it is in."""
+        ...
+
+    def log_probabilities(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+        """Return what the suffix predicts, float32 `(positions, vocabulary)`.
+
+        The positions are those that the loss looks at, utterance after utterance: the frames that
+        hold speech for CTC; for Whisper the tokens, each predicted from the labels before it.
+        """
         ...
 
     def decode(self, features: Features) -> list[str]:

@@ -22,7 +22,17 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from speechtl.audio import SAMPLE_RATE, Waveform
 from speechtl.errors import DataError, OutputError
-from speechtl.models.base import Family, Features, Part, depth, evaluating, quiet
+from speechtl.models.base import (
+    PLAIN,
+    Family,
+    Features,
+    Objective,
+    Part,
+    depth,
+    evaluating,
+    quiet,
+)
+from speechtl.models.vocabulary import in_case_of, spelling
 from speechtl.text import normaliser
 
 __all__ = ["CtcModel"]
@@ -40,9 +50,9 @@ class CtcModel:
     configuration keeps both settings as the checkpoint has them.
 
     Padding never changes a result. What would leak it (group norm over time, stacked or
-    batch-normalised positional convolutions, the adapter) runs one utterance at a time, and
-    attention is masked above. A batch thus gives what `transformers` gives for each utterance
-    alone, also for the group-norm models that must not see a mask there (transformers #18501).
+    batch-normalised positional convolutions) runs one utterance at a time, and attention is masked
+    above. A batch thus gives what `transformers` gives for each utterance alone, also for the
+    group-norm models that must not see a mask there (transformers #18501).
 
     Args:
         network: A `…ForCTC` of the wav2vec2 kind, with a trained head.
@@ -50,6 +60,8 @@ class CtcModel:
         tokenizer: Its pad token is the CTC blank.
         name: What the user called the checkpoint.
         revision: The hub commit or a digest of the weights.
+        bottleneck: The adapter between encoder and head is as new as the head, and part of it. The
+            adapter of a pretrained model belongs to the last encoder layer.
     """
 
     family: Family = "ctc"
@@ -62,6 +74,7 @@ class CtcModel:
         tokenizer: Wav2Vec2CTCTokenizer,
         name: str,
         revision: str,
+        bottleneck: bool = False,
     ) -> None:
         self.network = network
         self.feature_extractor = feature_extractor
@@ -72,6 +85,8 @@ class CtcModel:
         self._backbone: Any = network.base_model
         self._config: Any = network.config
         self._stable = bool(getattr(self._config, "do_stable_layer_norm", False))
+        self._adapter: Any = getattr(self._backbone, "adapter", None)
+        self._bottleneck = bottleneck
 
     def parts(self) -> tuple[Part, ...]:
         """Return `feature_encoder`, `feature_projection`, `encoder.0` … `encoder.N-1` and `head`.
@@ -86,15 +101,16 @@ class CtcModel:
             projection.append(backbone.masked_spec_embed)
         top = [encoder.layer_norm] if self._stable else []
         projection += [] if self._stable else [encoder.layer_norm]
-        if getattr(backbone, "adapter", None) is not None:
-            top.append(backbone.adapter)
+        head: list[Any] = [network.dropout, network.lm_head]
+        if self._adapter is not None:
+            (head if self._bottleneck else top).append(self._adapter)
         layers: list[list[Any]] = [[layer] for layer in encoder.layers]
         layers[-1] += top
         return (
             Part("feature_encoder", (backbone.feature_extractor,)),
             Part("feature_projection", tuple(projection)),
             *(Part(f"encoder.{k}", tuple(owned)) for k, owned in enumerate(layers)),
-            Part("head", (network.dropout, network.lm_head)),
+            Part("head", tuple(head)),
         )
 
     def encode(self, waveforms: Sequence[Waveform], cut: str) -> Features:
@@ -126,7 +142,12 @@ class CtcModel:
             hidden, lengths = self._run(features, until=until)
         return Features(cut, _zero_padding(hidden, lengths), lengths)
 
-    def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+    def loss(
+        self,
+        features: Features,
+        labels: Sequence[Sequence[int]],
+        objective: Objective = PLAIN,
+    ) -> Tensor:
         """Return the CTC loss, divided by an utterance's labels, then the mean over utterances.
 
         This is transformers' `mean`. An utterance with more labels than frames counts as zero:
@@ -134,7 +155,26 @@ class CtcModel:
         """
         logits, lengths = self._run(features)
         log_probabilities = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
-        if logits.device.type == "mps":  # which has no CTC loss
+        loss = self._ctc_loss(log_probabilities, lengths, labels)
+        if objective.reference is None:
+            return loss
+        spoken = log_probabilities[_speech(log_probabilities, lengths)]
+        return loss + objective.divergence(spoken)
+
+    def log_probabilities(
+        self,
+        features: Features,
+        labels: Sequence[Sequence[int]],  # noqa: ARG002
+    ) -> Tensor:
+        """Return the log-probabilities of each frame; see `SpeechModel.log_probabilities`."""
+        logits, lengths = self._run(features)
+        spoken = logits[_speech(logits, lengths)]
+        return functional.log_softmax(spoken, dim=-1, dtype=torch.float32)
+
+    def _ctc_loss(
+        self, log_probabilities: Tensor, lengths: Tensor, labels: Sequence[Sequence[int]]
+    ) -> Tensor:
+        if log_probabilities.device.type == "mps":  # which has no CTC loss
             log_probabilities, lengths = log_probabilities.cpu(), lengths.cpu()
         targets = torch.tensor([i for row in labels for i in row], device=lengths.device)
         target_lengths = torch.tensor([len(row) for row in labels], device=lengths.device)
@@ -169,10 +209,10 @@ class CtcModel:
                 or `samples` of audio give fewer frames than labels and the blanks between equal
                 neighbours.
         """
-        vocabulary = self._vocabulary()
-        spelled = _in_case_of(vocabulary, " ".join(text.split()))
+        vocabulary = spelling(self.tokenizer, size=self._config.vocab_size)
+        spelled = in_case_of(vocabulary, " ".join(text.split()))
         if set(spelled) - vocabulary.keys():
-            spelled = _in_case_of(vocabulary, normaliser("plain")(text))
+            spelled = in_case_of(vocabulary, normaliser("plain")(text))
         if not spelled:
             raise DataError("the transcript is empty; an utterance that trains needs text")
         unknown = sorted(set(spelled) - vocabulary.keys())
@@ -205,20 +245,6 @@ class CtcModel:
         except OSError as error:
             raise OutputError(f"{directory}: the checkpoint cannot be written: {error}") from error
 
-    def _vocabulary(self) -> dict[str, int]:
-        """Return the characters that a transcript may hold, the space included, and their ids."""
-        known: dict[str, int] = self.tokenizer.get_vocab()
-        special = set(self.tokenizer.all_special_tokens)
-        delimiter = self.tokenizer.word_delimiter_token
-        characters = {
-            token: i
-            for token, i in known.items()
-            if len(token) == 1
-            and token not in special | {delimiter}
-            and i < self._config.vocab_size
-        }
-        return characters | ({" ": known[delimiter]} if delimiter in known else {})
-
     def _check_feasible(self, ids: list[int], *, samples: int) -> None:
         if samples < self._shortest():
             raise DataError(
@@ -250,12 +276,14 @@ class CtcModel:
         return samples
 
     def _after_adapter(self, frames: Tensor) -> Tensor:
-        if getattr(self._backbone, "adapter", None) is not None:
-            for _ in range(self._config.num_adapter_layers):
-                frames = (
-                    torch.div(frames - 1, self._config.adapter_stride, rounding_mode="floor") + 1
-                )
+        if self._adapter is not None:
+            for _ in self._adapter.layers:
+                frames = self._after_layer(frames)
         return frames
+
+    def _after_layer(self, frames: Tensor) -> Tensor:
+        """Return the frames that one layer of the adapter leaves."""
+        return torch.div(frames - 1, self._config.adapter_stride, rounding_mode="floor") + 1
 
     def _run(self, features: Features, *, until: int | None = None) -> tuple[Tensor, Tensor]:
         """Run the parts from `features.cut` up to, not with, `until`: hidden states and lengths.
@@ -274,6 +302,8 @@ class CtcModel:
             hidden, lengths = self._attend(hidden, lengths, layers)
         if until > head:
             network: Any = self.network
+            if self._bottleneck:
+                hidden, lengths = self._adapt(hidden, lengths)
             hidden = network.lm_head(network.dropout(hidden))
         return hidden, lengths
 
@@ -315,9 +345,19 @@ class CtcModel:
             return hidden, lengths
         if self._stable:
             hidden = encoder.layer_norm(hidden)
-        if getattr(self._backbone, "adapter", None) is not None:
-            hidden = _unpadded(self._backbone.adapter, hidden, lengths)
-        return hidden, self._after_adapter(lengths)
+        if self._adapter is None or self._bottleneck:
+            return hidden, lengths
+        return self._adapt(hidden, lengths)
+
+    def _adapt(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the adapter's modules, not the adapter: that would drop layers in training."""
+        if self._adapter.proj is not None:
+            hidden = self._adapter.proj_layer_norm(self._adapter.proj(hidden))
+        for layer in self._adapter.layers:
+            # Zero frames are to the convolution what its own padding is.
+            hidden = layer(_zero_padding(hidden, lengths).transpose(1, 2)).transpose(1, 2)
+            lengths = self._after_layer(lengths)
+        return hidden, lengths
 
 
 def _attend_wavlm(
@@ -355,12 +395,3 @@ def _unpadded(run: Callable[[Tensor], Tensor], hidden: Tensor, lengths: Tensor) 
         return run(hidden)
     rows = [run(hidden[i : i + 1, :size])[0] for i, size in enumerate(sizes)]
     return pad_sequence(rows, batch_first=True)
-
-
-def _in_case_of(vocabulary: dict[str, int], text: str) -> str:
-    """Return `text` in the vocabulary's case, as it is if that has both cases or none."""
-    lower = any(character.islower() for character in vocabulary)
-    upper = any(character.isupper() for character in vocabulary)
-    if lower == upper:
-        return text
-    return text.lower() if lower else text.upper()

@@ -29,6 +29,7 @@ from speechtl.audio import SAMPLE_RATE
 from speechtl.errors import ConfigError, ModelError
 from speechtl.models.base import SpeechModel, quiet
 from speechtl.models.ctc import CtcModel
+from speechtl.models.vocabulary import NewHead, check_new_head, renew_head
 from speechtl.models.whisper import WhisperModel
 
 __all__ = ["CTC_TYPES", "STARTERS", "load", "local_revision", "pick_device"]
@@ -56,9 +57,11 @@ _NOT_FOUND = (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.HFVali
 _OTHER_WAYS = (
     "Give a local checkpoint folder, or a model that comes with the package: " + ", ".join(STARTERS)
 )
+_NEW_HEAD = "--strategy new-head adapts it with a head of its own"
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
-def load(name: str, *, device: str = "cpu") -> SpeechModel:
+def load(name: str, *, device: str = "cpu", head: NewHead | None = None) -> SpeechModel:
     """Return the recogniser called `name`, in evaluation mode, with float32 weights.
 
     No code of a checkpoint is ever run: no `trust_remote_code`, and pickled weights are read by
@@ -68,30 +71,43 @@ def load(name: str, *, device: str = "cpu") -> SpeechModel:
         name: A starter (`starter-wav2vec2`, `starter-whisper`), a local folder, or a hub id with an
             optional revision (`facebook/wav2vec2-base-960h@main`).
         device: Where the weights go, as torch names it.
+        head: A new head for a CTC checkpoint, with or without one of its own, also for a
+            self-supervised one. Without it the checkpoint must be trained to recognise speech.
 
     Raises:
+        ConfigError: The checkpoint cannot have this head.
         ModelError: There is no such checkpoint, it cannot be fetched or read, it is of no known
-            family, or it has no trained head or no tokenizer.
+            family, or it has no trained head or no tokenizer and is given no head.
     """
     folder, revision = _locate(name)
     config = _config(folder, name)
-    _check_tokenizer(folder, config, name)
+    if head is None:
+        _check_tokenizer(folder, config, name)
+    else:
+        check_new_head(head, config, name=name)
     revision = revision or _digest(folder, name)
     with quiet(), _readable(name):
-        network = _network(folder, config, name)
-        local = {"local_files_only": True, "trust_remote_code": False}
-        automatic: Any = AutoFeatureExtractor
-        extractor = automatic.from_pretrained(folder, **local)
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, **local)
-        network = network.to(device).eval()
-        if extractor.sampling_rate != SAMPLE_RATE:
+        network, is_trained = _network(folder, config, name)
+        if not is_trained and head is None:
             raise ModelError(
-                f"{name} reads {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE} Hz"
+                f"{name} has no CTC head: it is a self-supervised checkpoint, and must be already "
+                f"trained to recognise speech; {_NEW_HEAD}. {_OTHER_WAYS}"
             )
-        family = WhisperModel if config.model_type == "whisper" else CtcModel
-        return family(
-            network, feature_extractor=extractor, tokenizer=tokenizer, name=name, revision=revision
-        )
+        extractor = _feature_extractor(folder, name)
+        tokenizer: Any = None
+        # A vocabulary beside weights without a head (facebook/wav2vec2-base) says nothing of them.
+        if is_trained and _has_tokenizer(folder, config):
+            tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
+        if head is not None:
+            tokenizer = renew_head(network, head, tokenizer=tokenizer)
+        network = network.to(device).eval()
+        shared: dict[str, Any] = {
+            "feature_extractor": extractor, "tokenizer": tokenizer, "name": name,
+            "revision": revision,
+        }  # fmt: skip
+        if config.model_type == "whisper":
+            return WhisperModel(network, **shared)
+        return CtcModel(network, **shared, bottleneck=head is not None and head.bottleneck > 0)
 
 
 def _locate(name: str) -> tuple[Path, str | None]:
@@ -156,49 +172,61 @@ def _config(folder: Path, name: str) -> PreTrainedConfig:
     if model_type != "whisper" and model_type not in CTC_TYPES:
         raise ModelError(f"{name} is of type '{model_type}'; supported are: {supported}")
     with quiet(), _readable(name):
-        found: PreTrainedConfig = AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        found: PreTrainedConfig = AutoConfig.from_pretrained(folder, **_LOCAL)
     return found
 
 
+def _tokenizer_files(config: PreTrainedConfig) -> tuple[str, ...]:
+    """Return the names of which a tokenizer needs one."""
+    return ("tokenizer.json", "vocab.json") if config.model_type == "whisper" else ("vocab.json",)
+
+
+def _has_tokenizer(folder: Path, config: PreTrainedConfig) -> bool:
+    return any((folder / file).is_file() for file in _tokenizer_files(config))
+
+
 def _check_tokenizer(folder: Path, config: PreTrainedConfig, name: str) -> None:
-    files = ("tokenizer.json", "vocab.json") if config.model_type == "whisper" else ("vocab.json",)
-    if not any((folder / file).is_file() for file in files):
+    if not _has_tokenizer(folder, config):
+        hint = "" if config.model_type == "whisper" else f"; {_NEW_HEAD}"
         raise ModelError(
-            f"{name} has no tokenizer ({' or '.join(files)}), as a self-supervised checkpoint: it "
-            f"must be already trained to recognise speech. {_OTHER_WAYS}"
+            f"{name} has no tokenizer ({' or '.join(_tokenizer_files(config))}), as a "
+            "self-supervised checkpoint: it must be already trained to recognise speech"
+            f"{hint}. {_OTHER_WAYS}"
         )
 
 
-def _network(folder: Path, config: PreTrainedConfig, name: str) -> Any:
-    """Return the `PreTrainedModel` with every weight from the checkpoint."""
+def _feature_extractor(folder: Path, name: str) -> Any:
+    """Return the `FeatureExtractionMixin`, which must read 16 kHz."""
+    automatic: Any = AutoFeatureExtractor
+    extractor = automatic.from_pretrained(folder, **_LOCAL)
+    if extractor.sampling_rate != SAMPLE_RATE:
+        raise ModelError(f"{name} reads {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE} Hz")
+    return extractor
+
+
+def _network(folder: Path, config: PreTrainedConfig, name: str) -> tuple[Any, bool]:
+    """Return the `PreTrainedModel` from the checkpoint, and whether its head is from there too."""
     auto = AutoModelForSpeechSeq2Seq if config.model_type == "whisper" else AutoModelForCTC
     network, report = auto.from_pretrained(
         folder,
         config=config,
         dtype=torch.float32,
-        local_files_only=True,
-        trust_remote_code=False,
         weights_only=True,
         output_loading_info=True,
+        **_LOCAL,
     )
     missing = {key for key in report["missing_keys"] if not key.endswith("masked_spec_embed")}
     if missing != set(report["missing_keys"]):
         # Absent from facebook/wav2vec2-base-960h and others, used by no part: zero rather than
         # random.
         network.base_model.masked_spec_embed.data.zero_()
-    if any(key.startswith("lm_head") for key in missing):
+    head = {key for key in missing if key.startswith("lm_head.")}
+    if missing - head:
+        some = ", ".join(sorted(missing - head)[:3])
         raise ModelError(
-            f"{name} has no CTC head: it is a self-supervised checkpoint, and must be already "
-            f"trained to recognise speech. {_OTHER_WAYS}"
+            f"{name} lacks {len(missing - head)} weights of its own network: {some} … {_OTHER_WAYS}"
         )
-    if missing:
-        some = ", ".join(sorted(missing)[:3])
-        raise ModelError(
-            f"{name} lacks {len(missing)} weights of its own network: {some} … {_OTHER_WAYS}"
-        )
-    return network
+    return network, not head
 
 
 def _weights(folder: Path, patterns: tuple[str, ...]) -> list[Path]:

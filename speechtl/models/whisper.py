@@ -18,13 +18,23 @@ from transformers import (
     WhisperProcessor,
     WhisperTokenizer,
 )
+from transformers.masking_utils import create_bidirectional_mask, create_causal_mask
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.whisper.modeling_whisper import shift_tokens_right
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from speechtl.audio import SAMPLE_RATE, Waveform
 from speechtl.errors import DataError, ModelError, OutputError
-from speechtl.models.base import Family, Features, Part, depth, evaluating, quiet
+from speechtl.models.base import (
+    PLAIN,
+    Family,
+    Features,
+    Objective,
+    Part,
+    depth,
+    evaluating,
+    quiet,
+)
 
 __all__ = ["WhisperModel"]
 
@@ -115,26 +125,42 @@ class WhisperModel:
         with evaluating(self.network):
             return self._encode(features, until=until)
 
-    def loss(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+    def loss(
+        self,
+        features: Features,
+        labels: Sequence[Sequence[int]],
+        objective: Objective = PLAIN,
+    ) -> Tensor:
         """Return the mean cross-entropy per token.
 
         The prefix (language, task, no timestamps) counts, as in transformers'
         `run_speech_recognition_seq2seq`: it keeps the language detectable. Padding is told by
         length, as its id is also the end of text.
         """
-        states = self._encode(features).hidden
+        logits, targets = self._logits(features, labels)
+        loss = functional.cross_entropy(logits, targets, label_smoothing=objective.label_smoothing)
+        if objective.reference is None:
+            return loss
+        return loss + objective.divergence(functional.log_softmax(logits, dim=-1))
+
+    def log_probabilities(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
+        """Return the log-probabilities of each token; see `SpeechModel.log_probabilities`."""
+        return functional.log_softmax(self._logits(features, labels)[0], dim=-1)
+
+    def _logits(self, features: Features, labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Return logits, float32 `(tokens, vocabulary)`, and the tokens that they should be."""
+        states = self._encode(features)
         targets = pad_sequence(
             [torch.tensor(row) for row in labels], batch_first=True, padding_value=_IGNORED
-        ).to(states.device)
+        ).to(states.hidden.device)
         # Padding to the right never reaches a token before it: the decoder looks only back.
         inputs = shift_tokens_right(
             targets, self._config.pad_token_id, self._config.decoder_start_token_id
         )
-        decoded = self._decoder(inputs, encoder_hidden_states=states, use_cache=False)
-        logits = self._output()(decoded.last_hidden_state)
-        return functional.cross_entropy(
-            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=_IGNORED
-        )
+        spoken = targets != _IGNORED
+        # The vocabulary is far wider than a state: no logits where there is no label.
+        logits = self._output()(self._run_decoder(inputs, states)[spoken])
+        return logits.float(), targets[spoken]
 
     def decode(self, features: Features) -> list[str]:
         """Return each utterance's greedy text, without the space that Whisper begins with."""
@@ -226,7 +252,42 @@ class WhisperModel:
             hidden = encoder.layers[k](hidden, None)
         if first < top <= until:
             hidden = encoder.layer_norm(hidden)
-        return Features(self.parts()[until].name, hidden, lengths)
+        # The silence behind the speech is read too, unless the features came without it.
+        readable = torch.full_like(lengths, hidden.shape[1]) if first == 0 else features.readable
+        return Features(self.parts()[until].name, hidden, lengths, readable)
+
+    def _run_decoder(self, tokens: Tensor, states: Features) -> Tensor:
+        """Return the decoder's states `(batch, tokens, channels)`, reading what is readable.
+
+        The layers run one by one: transformers' own decoder hands no mask to the cross-attention.
+        """
+        decoder = self._decoder
+        places = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+        hidden = decoder.embed_tokens(tokens) + decoder.embed_positions(tokens, position_ids=places)
+        training = decoder.embed_positions.training
+        hidden = functional.dropout(hidden, decoder.dropout, training=training)
+        causal = create_causal_mask(
+            config=self._config,
+            inputs_embeds=hidden,
+            attention_mask=None,
+            past_key_values=None,
+            position_ids=places,
+        )
+        across = None
+        frames = states.hidden.shape[1]
+        if states.readable is not None and int(states.readable.min()) < frames:
+            readable = torch.arange(frames, device=tokens.device) < states.readable[:, None]
+            across = create_bidirectional_mask(
+                config=self._config,
+                inputs_embeds=hidden,
+                attention_mask=readable,
+                encoder_hidden_states=states.hidden,
+            )
+        for layer in decoder.layers:
+            hidden = layer(
+                hidden, causal, states.hidden, encoder_attention_mask=across, use_cache=False
+            )
+        return decoder.layer_norm(hidden)  # type: ignore[no-any-return]
 
     def _front(self, mel: Tensor) -> Tensor:
         """Return `(batch, frames, channels)` from the log-mel `(batch, 2 * frames, bins)`."""

@@ -16,19 +16,25 @@ from tokenizers import AddedToken, ByteLevelBPETokenizer
 from transformers import (
     Data2VecAudioConfig,
     Data2VecAudioForCTC,
+    Data2VecAudioModel,
     GenerationConfig,
     HubertConfig,
     HubertForCTC,
+    HubertModel,
     UniSpeechConfig,
     UniSpeechForCTC,
+    UniSpeechForPreTraining,
     UniSpeechSatConfig,
     UniSpeechSatForCTC,
     Wav2Vec2Config,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
+    Wav2Vec2ForPreTraining,
+    Wav2Vec2Model,
     WavLMConfig,
     WavLMForCTC,
+    WavLMModel,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -68,6 +74,16 @@ CTC_KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 }
 """Every architecture of the CTC family, with each way to normalise and to place frames."""
 
+HEADLESS_KINDS: dict[str, tuple[Any, str]] = {
+    "wav2vec2-headless": (Wav2Vec2Model, "wav2vec2-group"),
+    "wav2vec2-pretraining": (Wav2Vec2ForPreTraining, "wav2vec2-stable"),
+    "hubert-headless": (HubertModel, "hubert"),
+    "wavlm-headless": (WavLMModel, "wavlm"),
+    "data2vec-audio-headless": (Data2VecAudioModel, "data2vec-audio"),
+    "unispeech-pretraining": (UniSpeechForPreTraining, "unispeech"),
+}
+"""Self-supervised checkpoints: the library's class, and the kind whose layout it has."""
+
 WHISPER_KINDS = ("multilingual", "english")
 
 UPPER_CASE = {t: i for i, t in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", "'"])} | {
@@ -83,13 +99,11 @@ def noise(seconds: float, *, seed: int) -> Waveform:
     return (0.1 * rng.standard_normal(len(time_s)) + 0.2 * tone).astype(np.float32)
 
 
-def write_ctc_checkpoint(
-    directory: Path, kind: str, *, vocabulary: dict[str, int] = UPPER_CASE, **changes: Any
-) -> Path:
-    configuration, network, options = CTC_KINDS[kind]
-    config = configuration(
+def ctc_config(kind: str, **changes: Any) -> Any:
+    configuration, _, options = CTC_KINDS[kind]
+    return configuration(
         **{
-            "vocab_size": len(vocabulary), "hidden_size": 16, "num_hidden_layers": 3,
+            "hidden_size": 16, "num_hidden_layers": 3,
             "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": (16, 16),
             "conv_kernel": (40, 8), "conv_stride": (20, 8), "num_feat_extract_layers": 2,
             "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "pad_token_id": 0,
@@ -97,6 +111,19 @@ def write_ctc_checkpoint(
             "ctc_loss_reduction": "mean", **options, **changes,
         }
     )  # fmt: skip
+
+
+def write_feature_extractor(directory: Path, config: Any) -> None:
+    masked = getattr(config, "feat_extract_norm", "layer") == "layer"
+    untyped: Any = Wav2Vec2FeatureExtractor
+    untyped(return_attention_mask=masked).save_pretrained(directory)
+
+
+def write_ctc_checkpoint(
+    directory: Path, kind: str, *, vocabulary: dict[str, int] = UPPER_CASE, **changes: Any
+) -> Path:
+    network = CTC_KINDS[kind][1]
+    config = ctc_config(kind, **{"vocab_size": len(vocabulary), **changes})
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "vocab.json").write_text(json.dumps(vocabulary))
     torch.manual_seed(0)
@@ -108,9 +135,28 @@ def write_ctc_checkpoint(
         model.save_pretrained(directory)
         untyped: Any = Wav2Vec2CTCTokenizer
         untyped(str(directory / "vocab.json")).save_pretrained(directory)
-        masked = getattr(config, "feat_extract_norm", "layer") == "layer"
-        untyped = Wav2Vec2FeatureExtractor
-        untyped(return_attention_mask=masked).save_pretrained(directory)
+        write_feature_extractor(directory, config)
+    return directory
+
+
+def write_headless_checkpoint(directory: Path, kind: str) -> Path:
+    """Write a self-supervised checkpoint as the hub has them: no tokenizer, pickled weights."""
+    network, like = HEADLESS_KINDS[kind]
+    config = ctc_config(like, codevector_dim=16, proj_codevector_dim=16)
+    directory.mkdir(parents=True)
+    torch.manual_seed(2)
+    with quiet():
+        model = network(config)
+        model.config.architectures = [network.__name__]
+        model.config.save_pretrained(directory)
+        write_feature_extractor(directory, config)
+    # The hub's weights are older than torch's parametrised weight norm.
+    weight = "parametrizations.weight."
+    weights = {
+        key.replace(f"{weight}original0", "weight_g").replace(f"{weight}original1", "weight_v"): v
+        for key, v in model.state_dict().items()
+    }
+    torch.save(weights, directory / "pytorch_model.bin")
     return directory
 
 
@@ -176,7 +222,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     def folder(kind: str) -> Path:
         path = root / kind
         if not path.exists():
-            write = write_whisper_checkpoint if kind in WHISPER_KINDS else write_ctc_checkpoint
+            if kind in WHISPER_KINDS:
+                return write_whisper_checkpoint(path, kind)
+            write = write_headless_checkpoint if kind in HEADLESS_KINDS else write_ctc_checkpoint
             write(path, kind)
         return path
 
