@@ -11,8 +11,8 @@ the cache, trains and scores dev after each epoch; the other side's inputs are p
 and it trains and scores dev as often. The bound beside it is the least that any such program needs:
 one pass of the prefix for each copy, and one of the suffix for each epoch.
 
-`wav2vec2-base` and `whisper-tiny` have those shapes and random weights: they cost what the real ones
-do, and recognise nothing.
+`wav2vec2-base` and `whisper-tiny` have those shapes and random weights: they cost what the real
+ones do, and recognise nothing.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Case:
     epochs: int
     copies: int
     batch_size: int
-    frames: str
+    frames: Any
     precision: Any
     whole: bool
 
@@ -235,8 +235,7 @@ class Ours:
     def bound(self) -> float:
         """Return seconds of the prefix alone for each copy and the suffix alone for each epoch."""
         case, model = self.case, self.case.model
-        copies = [copy for copy in self.batches.all_copies(1)]
-        prepared = [(copy, self.heard._waveform(copy)) for copy in copies]
+        prepared = [(copy, self.heard._waveform(copy)) for copy in self.batches.all_copies(1)]
         prepared.sort(key=lambda pair: -len(pair[1]))
         batches = list(self.heard._prefix_batches(prepared))
         started = time.perf_counter()
@@ -252,7 +251,7 @@ class Ours:
         times = []
         for _ in range(3):
             started = time.perf_counter()
-            for features, labels in loaded:
+            for features, labels, _ in loaded:
                 bf16 = case.precision == "bf16"
                 with torch.autocast(model.network.device.type, torch.bfloat16, enabled=bf16):
                     loss = model.loss(features, labels)
@@ -410,9 +409,7 @@ def _result(case: Case, found: Sequence[tuple[Side, Side]], bound: float | None)
     )
 
 
-def _to_shared_wer(
-    first: Side, second: Side
-) -> tuple[float | None, float | None, float | None]:
+def _to_shared_wer(first: Side, second: Side) -> tuple[float | None, float | None, float | None]:
     """Return the best dev WER that both sides reach, and when each did (s); None where random."""
     if not first.dev or not second.dev:
         return None, None, None
@@ -481,6 +478,7 @@ def cases(options: argparse.Namespace, folder: Path) -> Iterator[Case]:
     precision = best_precision(options.precision, device)
     for name in options.models:
         model = loaded(name, folder / name, device)
+        told: Any
         for told in options.strategies or DEFAULT[model.family]:
             rule = strategy(told, family=model.family, top_layers=options.top_layers)
             for frames in options.encoder_frames if model.family == "whisper" else ["all"]:

@@ -46,7 +46,7 @@ from speechtl.metrics import total, word_errors
 from speechtl.models import NewHead, SpeechModel, characters_of
 from speechtl.progress import Track, silent
 from speechtl.report import write_all
-from speechtl.report.phrases import count
+from speechtl.report.phrases import count, percent
 from speechtl.scoring import (
     SETS,
     DataFacts,
@@ -63,7 +63,7 @@ from speechtl.scoring import (
 )
 from speechtl.strategy import Strategy, StrategyName, cut, ever, strategy, trainable_parameters
 from speechtl.text import normaliser
-from speechtl.training import EpochRecord, History, best_precision, fit
+from speechtl.training import EpochRecord, History, TrainingConfig, best_precision, fit
 from speechtl.transcription import fits, plain_recipe, transcribe_utterances
 
 __all__ = [
@@ -244,6 +244,7 @@ class _Run:
         return TrainingBatches(
             self.heard,
             self.train + self.replay,
+            replayed=len(self.replay),
             copies=self.config.copies,
             batch_size=self.config.training.batch_size,
             seed=self.config.seed,
@@ -302,7 +303,8 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
             base = _hypotheses(run, "base")
         with clock("train_s"):
             history = _fit(run)
-        listener.note(_outcome(history))
+        for line in _outcome(history, config.training.max_forgetting):
+            listener.note(line)
         with listener.busy("saving the model"):
             _save_model(run)
         with clock("score_s"):
@@ -666,6 +668,14 @@ def _fill(run: _Run) -> None:
     run.waveforms.let_go()
 
 
+def _judged_whole(config: RunConfig) -> TrainingConfig:
+    """Return the settings of the fit; half-way to a head of random rows there is nothing."""
+    training = config.training
+    if config.strategy == "new-head" and training.interpolation == "auto":
+        return replace(training, interpolation=1.0)
+    return training
+
+
 def _copies(number: int) -> str:
     return "1 copy" if number == 1 else f"{number} copies"
 
@@ -681,7 +691,7 @@ def _fit(run: _Run) -> History:
         general_dev_wer=(
             (lambda: run.wer(run.data.general_dev, "general dev")) if run.data.general_dev else None
         ),
-        config=config.training,
+        config=_judged_whole(config),
         learning_rate=run.learning_rate,
         precision=config.precision,
         mask=run.mask,
@@ -746,7 +756,8 @@ def _part_rows(run: _Run) -> list[PartRow]:
     return rows
 
 
-def _outcome(history: History) -> str:
+def _outcome(history: History, budget: float) -> Iterator[str]:
+    """Yield how the training ended and what is kept of it, a line at a time."""
     last = history.epochs[-1].epoch
     why = {
         "finished": f"{count(last, 'epoch')} done",
@@ -754,9 +765,28 @@ def _outcome(history: History) -> str:
         "interrupted": f"stopped by hand in epoch {last}",
         "diverged": f"stopped in epoch {last}: the loss is no number; lower --learning-rate",
     }[history.stopped]
-    if history.best_epoch == 0:
-        return f"{why}. No epoch was better on dev than the base model, which is kept"
-    return f"{why}. The best on dev, epoch {history.best_epoch}, is kept"
+    if all(record.dev_wer >= history.epochs[0].dev_wer for record in history.epochs[1:]):
+        yield f"{why}. No epoch was better on dev than the base model, which is kept"
+    elif history.best_epoch == 0:
+        yield (
+            f"{why}. All that is better on dev loses more than {budget:g} points on the general "
+            "accent's dev: the base model is kept; allow more with --max-forgetting, or replay more"
+        )
+    else:
+        yield f"{why}. The best on dev, epoch {history.best_epoch}, is kept"
+    if history.best_epoch and history.sweep:
+        base = history.sweep[0]
+        chosen = next(p for p in history.sweep if p.interpolation == history.interpolation)
+        line = (
+            f"interpolation: {chosen.interpolation:g} of the way from the base, dev WER "
+            f"{percent(base.dev_wer)} → {percent(chosen.dev_wer)}"
+        )
+        if chosen.general_dev_wer is not None:
+            line += (
+                f", general dev {percent(base.general_dev_wer)} → {percent(chosen.general_dev_wer)}"
+                f" (at most {budget:g} points more)"
+            )
+        yield line
 
 
 def _describe(run: _Run) -> Iterator[str]:

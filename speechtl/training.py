@@ -40,7 +40,9 @@ __all__ = [
 
 Precision = Literal["auto", "float32", "bf16"]
 Stopped = Literal["finished", "early", "interrupted", "diverged"]
-TrainingBatch = tuple[Features, Sequence[Sequence[int]]]
+TrainingBatch = tuple[Features, Sequence[Sequence[int]], Sequence[int]]
+"""Features, labels, and which of the utterances are replayed."""
+
 # torch's fused attention has a slow backward on a CPU: three times the plain one's time at 100 and
 # at 150 frames, the same at 500, half of it at 1500 (torch 2.11, bf16, 2 cores).
 _SHORT_FRAMES = 400
@@ -74,8 +76,9 @@ class TrainingConfig:
         l2_sp: The pull towards the base's weights: the share of the way back that a step at rate 1
             would go (Li et al. 2018, "Explicit inductive bias for transfer learning", decoupled
             from the gradient as AdamW's decay is).
-        kl: The weight of the divergence from the base model's predictions in the loss (Yu et al.
-            2013, "KL-divergence regularized deep neural network adaptation").
+        kl: The weight in the loss of the divergence from the base model's predictions on what is
+            replayed (Li & Hoiem 2016, "Learning without forgetting"; Yu et al. 2013,
+            "KL-divergence regularized deep neural network adaptation").
         label_smoothing: The share of probability that a Whisper is to leave to other tokens.
         dropout: Of the layers that train; None leaves it as the checkpoint has it.
         average: How many of the last epochs' weights are averaged into those that are kept
@@ -299,12 +302,16 @@ def fit(
             return "early"
         return "finished" if last.epoch == config.epochs else None
 
+    def scored(wer: Callable[[], float]) -> float:
+        with session.autocast():
+            return wer()
+
     with _logging(log) as writer, _interruptible() as interrupted:
         session.evaluation_mode()
         if checkpoint and checkpoint.exists():
             records += _resume(checkpoint, session, best)
         else:
-            best.wer = dev_wer()
+            best.wer = scored(dev_wer)
             records.append(EpochRecord(0, 0, None, best.wer))
         for record in records:
             tell(record)
@@ -316,7 +323,7 @@ def fit(
             )
             session.evaluation_mode()
             with best.interpolated():
-                record = EpochRecord(epoch, session.step, loss, dev_wer())
+                record = EpochRecord(epoch, session.step, loss, scored(dev_wer))
                 if loss is None or math.isfinite(loss):
                     best.offer(record)
             records.append(record)
@@ -329,7 +336,12 @@ def fit(
     if fixed != "auto":
         return History(tuple(records), best.epoch, stopped, fixed)
     sweep, chosen = _sweep(
-        best, records[0].dev_wer, dev_wer, general_dev_wer, config.max_forgetting / 100, track
+        best,
+        records[0].dev_wer,
+        lambda: scored(dev_wer),
+        (lambda: scored(general_dev_wer)) if general_dev_wer else None,
+        budget=config.max_forgetting / 100,
+        track=track,
     )
     epoch = best.epoch if chosen else 0
     return History(tuple(records), epoch, stopped, chosen, sweep)
@@ -361,7 +373,7 @@ class _Session:
         self._config = config
         self._names = [part.name for part in model.parts()]
         self._training: frozenset[str] = frozenset()
-        self._autocast = precision == "bf16"
+        self._bf16 = precision == "bf16"
         self._steps = sum(math.ceil(n / config.accumulation) for n in batches_per_epoch)
         training = ever(strategy, self._names, steps=self._steps)
         groups = _parameter_groups(model, training, config=config, learning_rate=learning_rate)
@@ -376,6 +388,10 @@ class _Session:
             self._reference.network.requires_grad_(False).eval()
         if config.dropout is not None:
             _set_dropout(model, training, config.dropout)
+
+    def autocast(self) -> torch.autocast:
+        """Return a block that computes in the precision of the fit."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Return the parameters that ever train, with their names in the network."""
@@ -420,14 +436,14 @@ class _Session:
     ) -> float | None:
         """Return the mean loss of the epoch's batches, None if it had none."""
         total, count = torch.zeros((), device=self._device), 0
-        for features, labels in loaded:
+        for features, labels, replayed in loaded:
             if interrupted.is_set():
                 break
             self._enter_step()
             count += 1
             # What is left at the end of an epoch makes a step too; a short epoch made none else.
             whole = count % self._config.accumulation == 0 or count == batches
-            total += self._train_batch(features, labels, steps=whole)
+            total += self._train_batch(features, labels, replayed, steps=whole)
             # A loss that is no number stays in the sum; to look at it makes a GPU wait.
             looks = self._device.type == "cpu" or count % _CHECKED == 0
             if looks and not math.isfinite(float(total)):
@@ -447,15 +463,20 @@ class _Session:
             self._network.set_attn_implementation(implementation)
 
     def _train_batch(
-        self, features: Features, labels: Sequence[Sequence[int]], *, steps: bool
+        self,
+        features: Features,
+        labels: Sequence[Sequence[int]],
+        replayed: Sequence[int],
+        *,
+        steps: bool,
     ) -> Tensor:
         """Return the loss of a batch; its gradients are added up, and used if it `steps`."""
         if self._attention == "sdpa" and self._device.type == "cpu":
             self._attend("eager" if features.hidden.shape[1] <= _SHORT_FRAMES else "sdpa")
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
-            loss = self.model.loss(
-                self._masked(features), labels, self._objective(features, labels)
-            )
+        with self.autocast():
+            # The base hears the same masks: else it would ask for what cannot be heard.
+            heard = self._masked(features)
+            loss = self.model.loss(heard, labels, self._objective(heard, labels, replayed))
         (loss / self._config.accumulation).backward()
         if steps:
             self._step()
@@ -467,13 +488,19 @@ class _Session:
         hidden = self.mask(features.hidden, features.lengths, self.rng)
         return Features(features.cut, hidden, features.lengths, features.readable)
 
-    def _objective(self, features: Features, labels: Sequence[Sequence[int]]) -> Objective:
-        config = self._config
-        if self._reference is None:
-            return Objective(label_smoothing=config.label_smoothing)
+    def _objective(
+        self, features: Features, labels: Sequence[Sequence[int]], replayed: Sequence[int]
+    ) -> Objective:
+        smoothing = self._config.label_smoothing
+        if self._reference is None or not replayed:
+            return Objective(smoothing)
         with torch.no_grad():
-            reference = self._reference.log_probabilities(features, labels)
-        return Objective(config.label_smoothing, config.kl, reference)
+            reference = self._reference.log_probabilities(
+                features.rows(replayed), [labels[row] for row in replayed]
+            )
+        # A share of the batch has a share of the weight, as in the mean over the labels.
+        weight = self._config.kl * len(replayed) / len(labels)
+        return Objective(smoothing, weight, reference, tuple(replayed))
 
     def _step(self) -> None:
         torch.nn.utils.clip_grad_norm_(self._parameters, self._config.maximum_gradient_norm)
@@ -629,13 +656,14 @@ def _sweep(
     base_wer: float,
     dev_wer: Callable[[], float],
     general_dev_wer: Callable[[], float] | None,
+    *,
     budget: float,
     track: Track,
 ) -> tuple[tuple[SweepPoint, ...], float]:
     """Return what each interpolation gives on dev, and the one that the model now has.
 
     That is the best on the accent among those that keep the general accent within the budget; of
-    equals the one nearest the base. None beats 0, the base itself, where the budget allows none.
+    equals the one nearest the base. It is 0, the base itself, where the budget allows none.
     """
     points = [SweepPoint(0.0, base_wer, None)]
     if best.epoch:
@@ -658,7 +686,11 @@ def _preference(point: SweepPoint) -> tuple[float, float]:
 def _within(
     best: _Best, points: list[SweepPoint], general_dev_wer: Callable[[], float], budget: float
 ) -> SweepPoint:
-    """Return the best of the points within the budget; note what each that was tried forgets."""
+    """Return the best of the points within the budget; note what each that was tried forgets.
+
+    What is better on the accent is taken to forget more, so that few have to be tried; the one that
+    is returned was.
+    """
 
     def general_wer(point: SweepPoint) -> float:
         best.restore(point.interpolation)
@@ -666,12 +698,17 @@ def _within(
         points[points.index(point)] = replace(point, general_dev_wer=found)
         return found
 
-    base = points[0]
+    base, *others = points
     limit = general_wer(base) + budget
-    for point in sorted(points, key=_preference):
-        if point.interpolation == 0 or general_wer(point) <= limit:
-            return point
-    return base
+    better = sorted((p for p in others if p.dev_wer < base.dev_wer), key=_preference)
+    first, last = 0, len(better)
+    while first < last:
+        middle = (first + last) // 2
+        if general_wer(better[middle]) <= limit:
+            last = middle
+        else:
+            first = middle + 1
+    return better[first] if first < len(better) else base
 
 
 class _Saver:

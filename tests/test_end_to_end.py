@@ -120,7 +120,7 @@ def test_the_base_model_knows_general_english_and_scottish_clearly_less(base: st
     rates = {}
     for accent in ("general", "scottish"):
         utterances: list[Utterance] = list(corpus.where(accent=accent, split="test"))
-        texts = transcribe_utterances(model, utterances, cut="head")
+        texts = transcribe_utterances(model, utterances)
         counts = (word_errors(u.text, t) for u, t in zip(utterances, texts, strict=True))
         rates[accent] = total(counts).rate
     assert rates["general"] <= BASE_GENERAL_WER[base]

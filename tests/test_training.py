@@ -20,8 +20,9 @@ from torch import Tensor
 from speechtl import training
 from speechtl.augment import SpecAugment
 from speechtl.errors import ConfigError, DataError, OutputError
-from speechtl.models import Features, SpeechModel, load
+from speechtl.models import Features, Objective, SpeechModel, load
 from speechtl.models.base import Family
+from speechtl.progress import silent
 from speechtl.strategy import (
     STRATEGIES,
     Strategy,
@@ -32,6 +33,7 @@ from speechtl.strategy import (
     trainable_parameters,
 )
 from speechtl.training import (
+    ALPHAS,
     EpochRecord,
     History,
     TrainingBatch,
@@ -87,7 +89,7 @@ class Fit:
             rows = range(2 * number, 2 * number + 2)
             waveforms = [noise(0.5, seed=row) for row in rows]
             labels = [self.model.labels(TEXTS[row], samples=8000) for row in rows]
-            yield self.model.encode(waveforms, where), labels
+            yield self.model.encode(waveforms, where), labels, [1]
 
     def dev_wer(self) -> float:
         """Return the next chosen WER, else one that falls; note the weights that it would be of."""
@@ -484,7 +486,7 @@ def test_two_accumulated_batches_make_the_step_of_both_together(
     apart, together = fresh("ctc"), fresh("ctc")
     run = Fit(apart)
     run.run(epochs=1, accumulation=2)
-    features, labels = zip(*run.batches(1), strict=True)
+    features, labels, _ = zip(*run.batches(1), strict=True)
     joined = Features(
         features[0].cut,
         torch.cat([each.hidden for each in features]),
@@ -494,7 +496,7 @@ def test_two_accumulated_batches_make_the_step_of_both_together(
     fit(
         together,
         strategy("head", family="ctc"),
-        lambda epoch: [(joined, [*labels[0], *labels[1]])],
+        lambda epoch: [(joined, [*labels[0], *labels[1]], [])],
         batches_per_epoch=[1],
         dev_wer=other.dev_wer,
         config=TrainingConfig(epochs=1, weight_decay=0.0, warmup=0.0, interpolation=1.0),
@@ -637,3 +639,231 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any], message: str
 def test_all_faults_of_the_settings_are_told_at_once() -> None:
     with pytest.raises(ConfigError, match=r"epochs.*batch_size.*warmup"):
         TrainingConfig(epochs=0, batch_size=0, warmup=-1)
+
+
+# --- against overfitting and forgetting -----------------------------------------------------------
+
+
+def distance(model: SpeechModel, base: dict[str, Tensor]) -> float:
+    """Return how far the weights lie from those of the base."""
+    moved = [value.double() - base[name] for name, value in weights(model).items()]
+    return float(torch.stack([each.pow(2).sum() for each in moved]).sum().sqrt())
+
+
+@both_families
+def test_l2_sp_pulls_what_trains_back_to_the_base(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    lengths = []
+    for pull in (0.0, 20.0):
+        run = Fit(fresh(family), "encoder")
+        run.run(l2_sp=pull)
+        lengths.append(distance(run.model, run.seen[0]))
+    assert 0 < lengths[1] < 0.9 * lengths[0]
+
+
+def test_a_pull_of_the_whole_way_leaves_the_base(fresh: Callable[[Family], SpeechModel]) -> None:
+    run = Fit(fresh("ctc"), "encoder")
+    run.run(l2_sp=1 / 1e-9, epochs=1)
+    assert distance(run.model, run.seen[0]) < 1e-5
+
+
+@both_families
+def test_kl_keeps_what_is_replayed_near_the_base_s_predictions(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    divergences = []
+    for weight in (0.0, 30.0):
+        run = Fit(fresh(family), "encoder")
+        base = fresh(family)
+        run.run(kl=weight, epochs=4)
+        total = 0.0
+        for features, labels, replayed in run.batches(1):
+            chosen = features.rows(replayed), [labels[row] for row in replayed]
+            with torch.no_grad():
+                ours, theirs = (m.log_probabilities(*chosen) for m in (run.model, base))
+            total += float((theirs.exp() * (theirs - ours)).sum())
+        divergences.append(total)
+    assert 0 < divergences[1] < 0.5 * divergences[0]
+
+
+@both_families
+def test_the_divergence_in_the_loss_is_counted_over_the_replayed_rows(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    model = fresh(family)
+    features, labels, _ = next(Fit(model).batches(1))
+    with torch.no_grad():
+        predicted = model.log_probabilities(features.rows([1]), [labels[1]])
+        reference = torch.log_softmax(torch.randn_like(predicted), dim=-1)
+        plain = model.loss(features, labels)
+        both = model.loss(features, labels, Objective(kl=0.5, reference=reference, rows=(1,)))
+    mean = (reference.exp() * (reference - predicted)).sum(dim=-1).mean()
+    torch.testing.assert_close(both - plain, 0.5 * mean, rtol=1e-3, atol=1e-4)
+
+
+def test_label_smoothing_spreads_a_share_over_a_whisper_s_vocabulary(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    model = fresh("whisper")
+    features, labels, _ = next(Fit(model).batches(1))
+    with torch.no_grad():
+        predicted = model.log_probabilities(features, labels)
+        smoothed = model.loss(features, labels, Objective(label_smoothing=0.2))
+    spoken = torch.tensor([token for row in labels for token in row])
+    hard = -predicted[torch.arange(len(spoken)), spoken].mean()
+    assert float(smoothed) == pytest.approx(float(0.8 * hard - 0.2 * predicted.mean()), rel=1e-4)
+
+
+@both_families
+def test_the_weights_of_the_last_epochs_are_averaged(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    apart = Fit(fresh(family), "encoder")
+    apart.run(epochs=3)
+    averaged = Fit(fresh(family), "encoder")
+    assert averaged.run(epochs=3, average=2).best_epoch == 3
+    kept = weights(averaged.model)
+    for name, last in apart.seen[3].items():
+        torch.testing.assert_close(kept[name], (apart.seen[2][name] + last) / 2)
+    assert not same(kept, apart.seen[3])
+
+
+def test_averaged_weights_outlive_a_kill(
+    fresh: Callable[[Family], SpeechModel], tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"epochs": 4, "average": 3}
+    whole = Fit(fresh("ctc"), "encoder")
+    whole.run(**settings)
+    ended = Fit(fresh("ctc"), "encoder", on_batch=kill)
+    with pytest.raises(SwitchedOffError):
+        ended.run(checkpoint=tmp_path / "last.pt", **settings)
+    again = Fit(fresh("ctc"), "encoder", dev_wers=[0.2, 0.1])
+    again.run(checkpoint=tmp_path / "last.pt", **settings)
+    assert same(weights(again.model), weights(whole.model))
+
+
+def test_the_rate_falls_from_part_to_part_and_the_head_may_have_its_own(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    model = fresh("ctc")
+    names = [part.name for part in model.parts()]
+    config = TrainingConfig(layer_decay=0.5, head_rate=0.7)
+    groups = training._parameter_groups(
+        model, frozenset(names[-3:]), config=config, learning_rate=0.4
+    )
+    rates = {id(p): group["peak"] for group in groups for p in group["params"]}
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    for part, rate in zip(reversed(model.parts()), (0.7, 0.2, 0.1), strict=False):
+        for parameter in part.parameters():
+            assert rates[id(parameter)] == pytest.approx(rate)
+            assert decays[id(parameter)] == (0.01 if parameter.ndim > 1 else 0.0)
+
+
+@both_families
+def test_dropout_is_set_where_it_trains_and_nowhere_else(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    model = fresh(family)
+    Fit(model, "top-layers").run(dropout=0.37, epochs=1)
+    shares: dict[str, set[float]] = {}
+    for part in model.parts():
+        owned = [o for o in part.owns if isinstance(o, torch.nn.Module)]
+        modules = [m for each in owned for m in each.modules()]
+        shares[part.name] = {m.p for m in modules if isinstance(m, torch.nn.Dropout)} | {
+            share for m in modules if isinstance(share := getattr(m, "dropout", None), float)
+        }
+    trained = strategy("top-layers", family=family, top_layers=1).trainable(list(shares), 0)
+    for name, found in shares.items():
+        assert (0.37 in found) == (name in trained and bool(found))
+
+
+# --- the interpolation that is chosen -------------------------------------------------------------
+
+
+class Between:
+    """Stands for the best weights: notes how far from the base it was asked to put them."""
+
+    epoch = 3
+
+    def __init__(self) -> None:
+        self.interpolation = 1.0
+
+    def restore(self, interpolation: float) -> None:
+        self.interpolation = interpolation
+
+
+def swept(
+    dev: Callable[[float], float],
+    general: Callable[[float], float] | None,
+    *,
+    budget: float = 0.01,
+    epoch: int = 3,
+) -> tuple[float, Between, list[Any]]:
+    best: Any = Between()
+    best.epoch = epoch
+    points, chosen = training._sweep(
+        best,
+        dev(0.0),
+        lambda: dev(best.interpolation),
+        (lambda: general(best.interpolation)) if general else None,
+        budget=budget,
+        track=silent,
+    )
+    assert best.interpolation == chosen
+    return chosen, best, list(points)
+
+
+def test_the_best_interpolation_on_the_accent_within_the_limit_of_forgetting_is_taken() -> None:
+    chosen, _, points = swept(lambda a: 0.6 - 0.3 * a, lambda a: 0.1 + 0.02 * a)
+    assert chosen == 0.5  # 0.1 + 0.02 * 0.5 is one point more
+    assert [p.interpolation for p in points] == [0.0, *sorted(ALPHAS)]
+    assert [p.dev_wer for p in points] == pytest.approx(
+        [0.6 - 0.3 * p.interpolation for p in points]
+    )
+    looked_at = {p.interpolation: p.general_dev_wer for p in points if p.general_dev_wer}
+    assert looked_at.keys() >= {0.0, 0.5, 0.6}
+    assert looked_at[0.5] == pytest.approx(0.11)
+    assert len(looked_at) <= 5
+
+
+def test_nothing_is_forgotten_where_all_is_within_the_limit() -> None:
+    assert swept(lambda a: 0.6 - 0.3 * a, lambda _: 0.1)[0] == 1.0
+
+
+def test_weights_that_are_best_half_way_are_taken_half_way() -> None:
+    assert swept(lambda a: abs(a - 0.4), lambda _: 0.1)[0] == 0.4
+    assert swept(lambda a: abs(a - 0.4), None)[0] == 0.4
+
+
+def test_the_base_is_kept_where_everything_forgets_too_much_or_nothing_helps() -> None:
+    assert swept(lambda a: 0.6 - 0.3 * a, lambda a: 0.1 + (0.5 if a else 0.0))[0] == 0.0
+    assert swept(lambda a: 0.6 + 0.3 * a, lambda _: 0.1)[0] == 0.0
+    chosen, _, points = swept(lambda a: 0.6 - 0.3 * a, lambda _: 0.1, epoch=0)
+    assert (chosen, len(points)) == (0.0, 1)
+
+
+def test_of_equals_the_one_nearest_the_base_is_taken() -> None:
+    assert swept(lambda a: 0.5 if a else 0.6, None)[0] == 0.1
+
+
+@both_families
+def test_a_fit_leaves_the_model_at_the_interpolation_that_it_chose(
+    family: Family, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    # Base, two epochs, then 0.1 to 1.0: the best of them is the fourth.
+    run = Fit(fresh(family), "encoder", dev_wers=[0.9, 0.5, 0.4, *[0.8] * 3, 0.2, *[0.8] * 6])
+    history = run.run(interpolation="auto")
+    assert (history.interpolation, history.best_epoch) == (0.4, 2)
+    assert [p.dev_wer for p in history.sweep] == [0.9, *[0.8] * 3, 0.2, *[0.8] * 6]
+    assert same(weights(run.model), run.seen[6])
+
+
+def test_forgetting_beyond_the_limit_gives_the_base_back_and_says_so(
+    fresh: Callable[[Family], SpeechModel],
+) -> None:
+    run = Fit(fresh("ctc"), "encoder")
+    rates = iter([0.1, *[0.5] * 20])
+    history = run.run(interpolation="auto", general_dev_wer=lambda: next(rates))
+    assert (history.interpolation, history.best_epoch) == (0.0, 0)
+    assert same(weights(run.model), run.seen[0])

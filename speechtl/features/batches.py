@@ -94,6 +94,7 @@ class TrainingBatches:
     Args:
         source: Gives the features.
         examples: What is trained on.
+        replayed: How many at the end of the examples are of the general accent.
         copies: How many augmented copies of each there are.
         batch_size: The most utterances in a batch.
         seed: Draws the order.
@@ -104,11 +105,13 @@ class TrainingBatches:
         source: FeatureSource,
         examples: Sequence[Example],
         *,
+        replayed: int = 0,
         copies: int,
         batch_size: int,
         seed: int,
     ) -> None:
         self._source, self._examples = source, examples
+        self._first_replayed = len(examples) - replayed
         self._copies, self._batch_size, self._seed = copies, batch_size, seed
 
     def all_copies(self, epochs: int) -> list[Copy]:
@@ -124,12 +127,13 @@ class TrainingBatches:
         """Return how many batches each of `epochs` epochs has."""
         return [len(self._plan(epoch)) for epoch in range(1, epochs + 1)]
 
-    def __call__(self, epoch: int) -> Iterator[tuple[Features, list[tuple[int, ...]]]]:
-        """Yield the features and labels of each batch of an epoch."""
+    def __call__(self, epoch: int) -> Iterator[tuple[Features, list[tuple[int, ...]], list[int]]]:
+        """Yield each batch of an epoch: features, labels, and the rows that are replayed."""
         plan, copies = self._plan(epoch), self._heard(epoch)
         features = self._source.features([[copies[i] for i in batch] for batch in plan])
         for batch, found in zip(plan, features, strict=True):
-            yield found, [self._examples[index].labels for index in batch]
+            replayed = [row for row, index in enumerate(batch) if index >= self._first_replayed]
+            yield found, [self._examples[index].labels for index in batch], replayed
 
     def _heard(self, epoch: int) -> list[Copy]:
         number = (epoch - 1) % self._copies + 1

@@ -55,6 +55,14 @@ class Features:
     lengths: Tensor
     readable: Tensor | None = None
 
+    def rows(self, chosen: Sequence[int]) -> Features:
+        """Return the features of some of the utterances."""
+        index = torch.tensor(chosen, device=self.hidden.device)
+        readable = None if self.readable is None else self.readable[index]
+        return replace(
+            self, hidden=self.hidden[index], lengths=self.lengths[index], readable=readable
+        )
+
     def to(self, device: torch.device | str) -> Features:
         """Return the same features on another device."""
         readable = None if self.readable is None else self.readable.to(device)
@@ -73,19 +81,21 @@ class Objective:
     Attributes:
         label_smoothing: The share of probability that belongs to no label; Whisper's alone.
         kl: The weight of the Kullback-Leibler divergence of the model from `reference`.
-        reference: What `log_probabilities` of the base model gave for the same batch.
+        reference: What `log_probabilities` of the base model gave for some utterances of the batch;
+            None asks for no divergence.
+        rows: Which utterances these are.
     """
 
     label_smoothing: float = 0.0
     kl: float = 0.0
     reference: Tensor | None = None
+    rows: tuple[int, ...] = ()
 
-    def divergence(self, log_probabilities: Tensor) -> Tensor | float:
+    def divergence(self, logits: Tensor, reference: Tensor) -> Tensor:
         """Return `kl` times the mean divergence (nats) over positions `(positions, vocabulary)`."""
-        if self.reference is None:
-            return 0.0
+        predicted = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
         return self.kl * functional.kl_div(
-            log_probabilities, self.reference, reduction="batchmean", log_target=True
+            predicted, reference, reduction="batchmean", log_target=True
         )
 
 

@@ -154,12 +154,12 @@ class CtcModel:
         `labels` refuses those beforehand.
         """
         logits, lengths = self._run(features)
-        log_probabilities = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
-        loss = self._ctc_loss(log_probabilities, lengths, labels)
+        loss = self._ctc_loss(logits, lengths, labels)
         if objective.reference is None:
             return loss
-        spoken = log_probabilities[_speech(log_probabilities, lengths)]
-        return loss + objective.divergence(spoken)
+        rows = list(objective.rows)
+        spoken = logits[rows][_speech(logits, lengths[rows])]
+        return loss + objective.divergence(spoken, objective.reference)
 
     def log_probabilities(
         self,
@@ -171,11 +171,14 @@ class CtcModel:
         spoken = logits[_speech(logits, lengths)]
         return functional.log_softmax(spoken, dim=-1, dtype=torch.float32)
 
-    def _ctc_loss(
-        self, log_probabilities: Tensor, lengths: Tensor, labels: Sequence[Sequence[int]]
-    ) -> Tensor:
-        if log_probabilities.device.type == "mps":  # which has no CTC loss
-            log_probabilities, lengths = log_probabilities.cpu(), lengths.cpu()
+    def _ctc_loss(self, logits: Tensor, lengths: Tensor, labels: Sequence[Sequence[int]]) -> Tensor:
+        blank = int(self.tokenizer.pad_token_id)
+        if logits.device.type != "cuda":  # MPS has no CTC loss of its own
+            # Here, for Numba takes a second to import, and who transcribes has no use for it.
+            from speechtl.models.ctc_loss import ctc_loss  # noqa: PLC0415
+
+            return ctc_loss(logits.cpu(), lengths.cpu(), labels, blank=blank)
+        log_probabilities = functional.log_softmax(logits, dim=-1, dtype=torch.float32)
         targets = torch.tensor([i for row in labels for i in row], device=lengths.device)
         target_lengths = torch.tensor([len(row) for row in labels], device=lengths.device)
         # cuDNN's CTC wants the blank at 0 and 32-bit targets on the CPU.
@@ -185,7 +188,7 @@ class CtcModel:
                 targets,
                 lengths,
                 target_lengths,
-                blank=self.tokenizer.pad_token_id,
+                blank=blank,
                 reduction="mean",
                 zero_infinity=True,
             )

@@ -141,7 +141,9 @@ class WhisperModel:
         loss = functional.cross_entropy(logits, targets, label_smoothing=objective.label_smoothing)
         if objective.reference is None:
             return loss
-        return loss + objective.divergence(functional.log_softmax(logits, dim=-1))
+        by_row = logits.split([len(row) for row in labels])
+        spoken = torch.cat([by_row[row] for row in objective.rows])
+        return loss + objective.divergence(spoken, objective.reference)
 
     def log_probabilities(self, features: Features, labels: Sequence[Sequence[int]]) -> Tensor:
         """Return the log-probabilities of each token; see `SpeechModel.log_probabilities`."""

@@ -87,6 +87,6 @@ def feature_source(
         recipe,
         waveforms=waveforms or Waveforms(),
         augmentation=augmentation,
-        shelf=folder and Shelf(folder, recipe),
+        shelf=Shelf(folder, recipe) if folder else None,
         **({"encoding": encoding} if encoding else {}),
     )
