@@ -260,8 +260,13 @@ def _is_of(report: Report, config: RunConfig) -> bool:
     except SpeechtlError:
         return False
     asked = pipeline.settings(config)
-    # This the run found out for itself.
-    training = replace(asked.training, learning_rate=saved.training.learning_rate)
+    # What suits the model a run found out for itself.
+    found = {
+        field.name: getattr(saved.training, field.name)
+        for field in fields(asked.training)
+        if getattr(asked.training, field.name) in {None, "auto"}
+    }
+    training = replace(asked.training, **found)
     return saved == replace(asked, training=training) and revision in {None, report.facts.revision}
 
 

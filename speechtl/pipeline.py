@@ -234,9 +234,9 @@ class _Run:
     cache: FeatureCache
 
     @property
-    def learning_rate(self) -> float:
-        """The peak rate: the configuration's, else the one that suits model and strategy."""
-        return self.config.training.learning_rate or _default_rate(self.model, self.config.strategy)
+    def training(self) -> TrainingConfig:
+        """The settings of the fit, with what suits the model where they leave it open."""
+        return _resolved(self.config, self.model)
 
     @property
     def batches(self) -> TrainingBatches:
@@ -668,14 +668,6 @@ def _fill(run: _Run) -> None:
     run.waveforms.let_go()
 
 
-def _judged_whole(config: RunConfig) -> TrainingConfig:
-    """Return the settings of the fit; half-way to a head of random rows there is nothing."""
-    training = config.training
-    if config.strategy == "new-head" and training.interpolation == "auto":
-        return replace(training, interpolation=1.0)
-    return training
-
-
 def _copies(number: int) -> str:
     return "1 copy" if number == 1 else f"{number} copies"
 
@@ -691,8 +683,8 @@ def _fit(run: _Run) -> History:
         general_dev_wer=(
             (lambda: run.wer(run.data.general_dev, "general dev")) if run.data.general_dev else None
         ),
-        config=_judged_whole(config),
-        learning_rate=run.learning_rate,
+        config=run.training,
+        learning_rate=run.training.learning_rate or 0.0,
         precision=config.precision,
         mask=run.mask,
         seed=config.seed,
@@ -703,11 +695,24 @@ def _fit(run: _Run) -> History:
     )
 
 
+def _resolved(config: RunConfig, model: SpeechModel) -> TrainingConfig:
+    """Return the settings of the fit, with what suits the model where they leave it open."""
+    training, fresh = config.training, config.strategy == "new-head"
+    half_way = training.interpolation
+    return replace(
+        training,
+        learning_rate=training.learning_rate or _default_rate(model, config.strategy),
+        # Half-way to a head of random rows there is nothing.
+        interpolation=1.0 if fresh and half_way == "auto" else half_way,
+    )
+
+
 def _default_rate(model: SpeechModel, name: StrategyName) -> float:
     if model.family == "ctc":
-        # 1e-4 suits the width of the base models; Adam's best rate for the layers goes with the
-        # inverse of the width (Yang et al. 2022, "Tensor programs V", table 3).
-        scaled = 1e-4 * 768 / model.network.config.hidden_size
+        # 2e-4 at the width of the base models; Adam's best rate for the layers goes with the
+        # inverse of the width (Yang et al. 2022, "Tensor programs V", table 3). Higher than it
+        # would be without interpolation: docs/strategies.md.
+        scaled = 2e-4 * 768 / model.network.config.hidden_size
         return 1e-3 if name in {"head", "new-head", "lora"} else min(1e-3, scaled)
     if name == "lora":
         return 1e-3
@@ -985,7 +990,7 @@ def _config_text(run: _Run) -> str:
     """
     resolved: dict[str, Any] = asdict(settings(run.config))
     del resolved["output"], resolved["overwrite"]
-    resolved["training"]["learning_rate"] = run.learning_rate
+    resolved["training"] = asdict(run.training)
     data = run.data
     general = (data.general_test or Corpus()) + data.general_dev + data.replay
     facts = {

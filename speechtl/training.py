@@ -53,9 +53,6 @@ _SAVING_SHARE = 0.05  # of the time may go into checkpoints
 ALPHAS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """The interpolations between base (0) and trained weights (1) that `auto` chooses from."""
 
-_JUDGED = 0.7
-"""The interpolation by which epochs are compared where the last word is `auto`'s."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
@@ -282,7 +279,7 @@ def fit(
     fixed = config.interpolation
     best = _Best(
         session.named_parameters(),
-        interpolation=_JUDGED if fixed == "auto" else fixed,
+        interpolation=1.0 if fixed == "auto" else fixed,  # until one is chosen
         average=config.average,
     )
     saver = _Saver(checkpoint)

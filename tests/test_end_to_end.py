@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,41 @@ def test_the_base_model_knows_general_english_and_scottish_clearly_less(base: st
         rates[accent] = total(counts).rate
     assert rates["general"] <= BASE_GENERAL_WER[base]
     assert rates["scottish"] >= 1.5 * rates["general"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("family", ["ctc", "whisper"])
+def test_a_run_that_is_killed_ends_as_if_it_had_not_been(
+    family: str, tiny_models: dict[str, Path], manifest: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("training: {patience: 99, interpolation: 0.7}")
+
+    def command(name: str) -> list[str]:
+        given = ["--accent", "scottish", "--model", str(tiny_models[family]), "--device", "cpu"]
+        given += ["--corpus", str(manifest), "--general", str(manifest), "--epochs", "40"]
+        given += ["--learning-rate", "1e-2", "--batch-size", "2", "--output", str(tmp_path / name)]
+        given += ["--config", str(settings)]
+        return [sys.executable, str(REPOSITORY / "scripts" / "adapt.py"), *given]
+
+    def weights(name: str) -> bytes:
+        return (tmp_path / name / "model" / "model.safetensors").read_bytes()
+
+    whole = subprocess.run(command("whole"), capture_output=True, text=True, check=False)
+    assert whole.returncode == 0, whole.stderr
+    with subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL) as process:
+        checkpoint = tmp_path / "killed" / "checkpoints" / "last.pt"
+        while not checkpoint.exists():
+            assert process.poll() is None, "it was over before it could be killed"
+            time.sleep(0.01)
+        process.kill()
+    assert not (tmp_path / "killed" / "report.json").exists()
+    again = subprocess.run(command("killed"), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "going on with the unfinished run" in again.stderr
+    assert weights("killed") == weights("whole")
+    reports = [
+        json.loads((tmp_path / name / "report.json").read_text()) for name in ("whole", "killed")
+    ]
+    assert reports[0]["sets"] == reports[1]["sets"]
+    assert reports[0]["training"] == reports[1]["training"]

@@ -284,8 +284,10 @@ def test_the_saved_configuration_is_resolved_and_runs_again_to_the_same_report(
     ("family", "width", "name", "rate"),
     [
         ("ctc", 768, "head", 1e-3),
-        ("ctc", 768, "encoder", 1e-4),
-        ("ctc", 256, "encoder", 3e-4),
+        ("ctc", 768, "encoder", 2e-4),
+        ("ctc", 256, "encoder", 6e-4),
+        ("ctc", 768, "lora", 1e-3),
+        ("whisper", 16, "lora", 1e-3),
         ("ctc", 16, "encoder", 1e-3),
         ("whisper", 768, "decoder", 1.25e-5),
         ("whisper", 16, "head", 1e-4),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -57,7 +57,7 @@ def heard(chosen: TrainingBatches, epoch: int) -> dict[int, Tensor]:
     """Return the features of an epoch without padding, by the only label of each example."""
     return {
         labels[0]: features.hidden[row, : int(features.lengths[row])]
-        for features, batch in chosen(epoch)
+        for features, batch, _ in chosen(epoch)
         for row, labels in enumerate(batch)
     }
 
@@ -65,6 +65,7 @@ def heard(chosen: TrainingBatches, epoch: int) -> dict[int, Tensor]:
 # --- length_buckets -------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(lengths, st.integers(1, 9), st.none() | st.integers(0, 2**32))
 def test_buckets_hold_every_index_once_and_only_the_last_is_short(
     samples: list[int], batch_size: int, seed: int | None
@@ -76,6 +77,7 @@ def test_buckets_hold_every_index_once_and_only_the_last_is_short(
     assert len(short) == (len(samples) % batch_size > 0)
 
 
+@settings(deadline=None)
 @given(lengths, st.integers(1, 9), st.floats(0.05, 100), st.none() | st.integers(0, 2**32))
 def test_a_bucket_of_several_never_exceeds_the_budget_padding_included(
     samples: list[int], batch_size: int, budget_s: float, seed: int | None
@@ -89,6 +91,7 @@ def test_a_bucket_of_several_never_exceeds_the_budget_padding_included(
         assert len(batch) == 1 or len(batch) * longest_s <= budget_s
 
 
+@settings(deadline=None)
 @given(lengths, st.integers(1, 9), st.floats(0.05, 100))
 def test_a_bucket_is_closed_only_where_the_next_one_did_not_fit(
     samples: list[int], batch_size: int, budget_s: float
@@ -110,6 +113,7 @@ def test_an_utterance_above_the_budget_is_a_bucket_of_its_own() -> None:
     assert length_buckets(samples, batch_size=8, batch_seconds=6.0) == [[1], [0, 2, 3]]
 
 
+@settings(deadline=None)
 @given(lengths, st.integers(1, 9), st.floats(0.05, 100))
 def test_buckets_without_a_generator_go_from_the_longest_to_the_shortest(
     samples: list[int], batch_size: int, budget_s: float
@@ -119,6 +123,7 @@ def test_buckets_without_a_generator_go_from_the_longest_to_the_shortest(
     assert ordered == sorted(samples, reverse=True)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_shuffled_buckets_still_hold_lengths_within_a_tenth_of_their_neighbours(seed: int) -> None:
     samples = [SAMPLE_RATE * seconds for seconds in (*[1] * 8, *[2] * 8, *[4] * 8)]
@@ -174,9 +179,9 @@ def test_an_epoch_gives_each_example_once_with_its_own_labels(
     chosen = TrainingBatches(source, examples(utterances), copies=1, batch_size=3, seed=0)
     source.fill(chosen.all_copies(1))
     found = list(chosen(1))
-    assert sorted(len(labels) for _, labels in found) == [1, 3, 3]
-    assert sorted(label for _, labels in found for label in labels) == [(i,) for i in range(7)]
-    for features, labels in found:
+    assert sorted(len(labels) for _, labels, _ in found) == [1, 3, 3]
+    assert sorted(label for _, labels, _ in found for label in labels) == [(i,) for i in range(7)]
+    for features, labels, _ in found:
         assert features.cut == "encoder.1"
         for row, (index,) in enumerate(labels):
             alone = ctc.encode([utterances[index].waveform()], "encoder.1")
@@ -239,7 +244,24 @@ def test_the_counts_are_those_of_the_batches_that_are_given(
     for epoch, count in enumerate(counts, start=1):
         found = list(chosen(epoch))
         assert len(found) == count
-        assert sum(len(labels) for _, labels in found) == 6
+        assert sum(len(labels) for _, labels, _ in found) == 6
+
+
+@pytest.mark.parametrize("replayed", [0, 2, 7])
+def test_the_rows_that_are_replayed_are_those_of_the_last_examples(
+    ctc: SpeechModel, utterances: list[Utterance], replayed: int
+) -> None:
+    chosen = TrainingBatches(
+        feature_source(ctc, "encoder.1"),
+        examples(utterances),
+        replayed=replayed,
+        copies=1,
+        batch_size=3,
+        seed=0,
+    )
+    for epoch in (1, 2):
+        found = [labels[row][0] for _, labels, rows in chosen(epoch) for row in rows]
+        assert sorted(found) == list(range(7 - replayed, 7))
 
 
 def test_the_same_seed_and_epoch_give_the_same_batches_others_do_not(
@@ -247,7 +269,7 @@ def test_the_same_seed_and_epoch_give_the_same_batches_others_do_not(
 ) -> None:
     def order(seed: int, epoch: int) -> list[list[tuple[int, ...]]]:
         chosen = training_batches(ctc, utterances, batch_size=2, seed=seed)
-        return [labels for _, labels in chosen(epoch)]
+        return [labels for _, labels, _ in chosen(epoch)]
 
     assert order(3, 1) == order(3, 1)
     assert order(3, 1) != order(3, 2)

@@ -395,11 +395,11 @@ def test_bf16_is_computed_in_bf16_and_given_out_as_float32(
 ) -> None:
     copies = copies_of(utterances[:1])
     [exact] = rows(feature_source(ctc, "encoder.1"), copies)
-    found = feature_source(ctc, "encoder.1", folder=tmp_path, precision="bf16", half=True)
+    found = feature_source(ctc, "encoder.1", folder=tmp_path, precision="bf16")
     found.fill(copies)
     [rough] = rows(found, copies)
     assert rough.dtype == torch.float32
-    assert 1e-4 < (rough - exact).abs().max() / exact.abs().max() < 0.05
+    assert 1e-5 < (rough - exact).abs().max() / exact.abs().max() < 0.05
 
 
 def test_what_is_read_can_be_trained_on(
@@ -647,7 +647,7 @@ def test_the_prefix_computes_in_bf16_only_where_it_is_faster_by_a_fifth(
     utterances: list[Utterance],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first run of each is the slow one: what is compared is the better of those after it."""
+    """What is compared is the better of two runs after one that warms up."""
     now = 0.0
     runs: dict[bool, int] = {False: 0, True: 0}
     encode = ctc.encode
@@ -656,8 +656,8 @@ def test_the_prefix_computes_in_bf16_only_where_it_is_faster_by_a_fifth(
         nonlocal now
         bf16 = torch.is_autocast_enabled("cpu")
         runs[bf16] += 1
-        # 100 s to warm up, then 10 s with a hiccup in one of two.
-        seconds = {1: 100.0, 2: 10.0, 3: 15.0}[runs[bf16]]
+        # bf16 warms up longer, and has a hiccup.
+        seconds = {1: 100.0 if bf16 else 11.0, 2: 10.0, 3: 15.0 if bf16 else 10.0}[runs[bf16]]
         now += seconds * (share if bf16 else 1.0)
         return encode(waveforms, cut)
 
