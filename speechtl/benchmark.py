@@ -261,12 +261,9 @@ def _is_of(report: Report, config: RunConfig) -> bool:
         return False
     asked = pipeline.settings(config)
     # What suits the model a run found out for itself.
-    found = {
-        field.name: getattr(saved.training, field.name)
-        for field in fields(asked.training)
-        if getattr(asked.training, field.name) in {None, "auto"}
-    }
-    training = replace(asked.training, **found)
+    training = replace(asked.training, learning_rate=saved.training.learning_rate)
+    if config.strategy == "new-head":
+        training = replace(training, interpolation=saved.training.interpolation)
     return saved == replace(asked, training=training) and revision in {None, report.facts.revision}
 
 

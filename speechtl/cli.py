@@ -272,7 +272,8 @@ def adapt(
     report.html, report.md, report.json, README.md (the model card) and
     config.yaml (every setting).
 
-    Ctrl-C ends the training; what it reached is still scored and saved.
+    Ctrl-C ends the training, but not the choice of the interpolation after
+    it; what it reached is still scored and saved.
     A run that was killed is gone on with by the same command.
     """
     with err.status("starting", spinner="dots"):

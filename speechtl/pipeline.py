@@ -483,7 +483,8 @@ def _prefix_precision(
     except (OSError, ValueError):
         known = {}
     if name not in known:
-        noise = np.random.default_rng(0).normal(0, 0.1, (4, 3 * SAMPLE_RATE)).astype(np.float32)
+        samples = int(min(3.0, model.longest_s) * SAMPLE_RATE)
+        noise = np.random.default_rng(0).normal(0, 0.1, (4, samples)).astype(np.float32)
         known[name] = faster_precision(model, lowest, list(noise))
         with contextlib.suppress(OutputError):
             write_text(path, json.dumps(known, indent=1))
@@ -657,11 +658,12 @@ def _fill(run: _Run) -> None:
         )
         run.heard.shelf = run.scored.shelf = None
         return
-    copies = len(trained) // max(1, len(run.train) + len(run.replay))
+    heard = len(run.train) + len(run.replay)
+    copies = len(trained) // heard if run.heard.recipe.augmentation else 1
     stored = f"about {needed / 1e6:,.0f} MB more" if needed else "all there from an earlier run"
     run.listener.note(
-        f"features:     {_copies(copies)} of {len(run.train) + len(run.replay)} "
-        f"utterances and {len(scored)} to score, in {run.cache.folder}: {stored}"
+        f"features:     {_copies(copies)} of {heard} utterances and "
+        f"{len(scored)} to score, in {run.cache.folder}: {stored}"
     )
     for source, wanted in ((run.heard, trained), (run.scored, scored)):
         source.fill(wanted, track=run.listener.track)
@@ -751,7 +753,9 @@ def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
 
 def _part_rows(run: _Run) -> list[PartRow]:
     parts = run.model.parts()
-    steps = sum(run.batches.counts(run.config.training.epochs))
+    fitted = run.config.training
+    counts = run.batches.counts(fitted.epochs)
+    steps = sum(math.ceil(batches / fitted.accumulation) for batches in counts)
     training = ever(run.strategy, [part.name for part in parts], steps=steps)
     rows = []
     for part in parts:
@@ -814,6 +818,11 @@ def _describe(run: _Run) -> Iterator[str]:
         yield (
             "general:      not scored, not replayed: name a corpus of the accent that the model "
             "knows already with --general"
+        )
+    if run.data.general_test and not run.data.general_dev:
+        yield (
+            "general dev:  none, so the interpolation is chosen without a limit of forgetting; "
+            "give the general corpus a dev split"
         )
     if run.dropped:
         reasons = _reasons(run.dropped)
@@ -890,7 +899,7 @@ def _licences(run: _Run) -> tuple[str, ...]:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("torch", "torchaudio", "transformers", "datasets", "librosa", "jiwer", "accelerate")
+    packages = ("torch", "torchaudio", "transformers", "datasets", "librosa", "jiwer", "peft")
     return {
         "speechtl": __version__,
         "python": platform.python_version(),
@@ -989,12 +998,14 @@ def _config_text(run: _Run) -> str:
     `--config` reads it again; where to write is left to the next run.
     """
     resolved: dict[str, Any] = asdict(settings(run.config))
-    del resolved["output"], resolved["overwrite"]
+    for name in ("output", "overwrite", "feature_cache", "cache_gb"):  # no part of the result
+        del resolved[name]
     resolved["training"] = asdict(run.training)
     data = run.data
     general = (data.general_test or Corpus()) + data.general_dev + data.replay
     facts = {
         "model_revision": run.model.revision,
+        "prefix_precision": run.heard.recipe.precision,
         "data_digest": {
             "target": (data.train + data.dev + data.test).digest(),
             **({"general": general.digest()} if general else {}),
@@ -1017,6 +1028,8 @@ def settings(config: RunConfig) -> RunConfig:
         general=None if general is None else _from_anywhere(general),
         output=None,
         overwrite=False,
+        feature_cache=True,
+        cache_gb=RunConfig(accent=config.accent).cache_gb,
     )
 
 
@@ -1027,6 +1040,18 @@ def _from_anywhere(name: str) -> str:
     return str(path.absolute()) if path.exists() else name
 
 
+def _save_adapter(run: _Run) -> None:
+    """Write LoRA's matrices in PEFT's format, with the name by which it opens their base."""
+    name, at, _ = run.config.model.partition("@")
+    if run.config.model in models.STARTERS:
+        base = str(models.STARTERS[run.config.model])
+    else:
+        base = _from_anywhere(name if at else run.config.model)
+    hub = not Path(base).exists()
+    folder = run.directory / "adapter"
+    save_adapter(run.model, folder, base=base, revision=run.model.revision if hub else None)
+
+
 def _save_model(run: _Run) -> None:
     """Write `model/`, complete or not at all.
 
@@ -1035,9 +1060,12 @@ def _save_model(run: _Run) -> None:
     """
     partial = run.directory / _UNFINISHED_MODEL
     if run.config.strategy == "lora":
-        save_adapter(run.model, run.directory / "adapter", base=_from_anywhere(run.config.model))
+        _save_adapter(run)
         merge(run.model)
     try:
+        # Left by a run that was killed while it saved, or while it was scored afterwards.
+        for left in (partial, run.directory / "model"):
+            shutil.rmtree(left, ignore_errors=True)
         run.model.save(partial)
         partial.replace(run.directory / "model")
     except (OSError, OutputError, SafetensorError) as error:

@@ -187,6 +187,14 @@ class Lora(LoraSettings, Strategy):
             targets=self.targets,
             seed=self.seed,
         )
+        # A part without matrices would train as a whole.
+        named = self.trainable([part.name for part in model.parts()], 0)
+        without = [p.name for p in model.parts() if p.name in named and not carries(p)]
+        if without:
+            raise ConfigError(
+                f"the targets of LoRA, {', '.join(self.targets)}, name no layer in "
+                f"{', '.join(without)}; name some there too, or give fewer layers"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from models.conftest import noise, write_ctc_checkpoint, write_whisper_checkpoint
 
 from speechtl.audio import write
@@ -43,6 +44,12 @@ def write_corpus(root: Path, *, accents: Iterable[str] = ("scottish", "general")
     manifest = root / "manifest.jsonl"
     write_manifest(Corpus(utterances), manifest)
     return manifest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Let tiny models compute in one thread, which for them is the quickest."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -603,3 +603,49 @@ def test_benchmark_refuses_unknown_names_all_at_once(run: Run, tmp_path: Path) -
     assert code == 2
     for fragment in ("did you mean 'scottish'?", "did you mean 'head'?", "seeds must be whole"):
         assert fragment in said
+
+
+# --- the cache ------------------------------------------------------------------------------------
+
+
+def test_the_cache_shows_what_it_keeps_and_is_cleared(adapt: Run, run: Run) -> None:
+    code, told, _ = run("cache")
+    assert (code, told.split(" ")[:2]) == (0, ["0", "MB"])
+    assert adapt()[0] == 0
+    code, told, _ = run("cache")
+    assert code == 0
+    assert "feature_projection" in told
+    assert "recordings" in told
+    code, told, _ = run("cache", "--clear")
+    assert code == 0
+    assert told.startswith("removed ")
+    assert "feature_projection" not in run("cache")[1]
+
+
+def test_a_run_without_the_cache_leaves_nothing_in_it(adapt: Run, run: Run) -> None:
+    assert adapt("--no-feature-cache")[0] == 0
+    assert "feature_projection" not in run("cache")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "fragment"),
+    [
+        (["--interpolate", "half"], "interpolation"),
+        (["--interpolate", "1.5"], "interpolation is 'auto', or above 0 and at most 1, got 1.5"),
+        (["--max-forgetting", "-1"], "max_forgetting must not be negative"),
+        (["--copies", "0"], "copies must be at least 1, got 0"),
+        (["--cache-gb", "0"], "cache_gb must be above 0"),
+        (["--encoder-frames", "some"], "encoder_frames: there is no 'some'"),
+    ],
+)
+def test_a_setting_of_the_cache_or_the_interpolation_that_cannot_be_is_told(
+    options: list[str], fragment: str, adapt: Run
+) -> None:
+    code, _, said = adapt(*options)
+    assert code == 2
+    assert fragment in said
+
+
+def test_an_interpolation_may_be_given(adapt: Run, tmp_path: Path) -> None:
+    assert adapt("--interpolate", "0.25")[0] == 0
+    assert "interpolation: 0.25" in (tmp_path / "run" / "config.yaml").read_text()

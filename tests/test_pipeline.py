@@ -719,3 +719,107 @@ def test_a_run_works_outside_the_main_thread(config: RunConfig) -> None:
     thread.start()
     thread.join()
     assert done[0].facts.stopped == "finished"
+
+
+# --- the feature cache and the interpolation ------------------------------------------------------
+
+
+def test_features_are_told_stored_and_read_by_the_next_run(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    first, second = Noted(), Noted()
+    adapt(config, first)
+    adapt(replace(config, output=tmp_path / "again"), second)
+    (told,) = [note for note in first.notes if note.startswith("features:")]
+    assert "2 copies of 12 utterances and 18 to score" in told
+    assert "MB more" in told
+    (told,) = [note for note in second.notes if note.startswith("features:")]
+    assert told.endswith("all there from an earlier run")
+    assert first.tracked.count("features") == 2
+    assert second.tracked.count("features") == 0
+
+
+def test_features_that_would_not_fit_are_computed_anew_and_that_is_told(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    listener = Noted()
+    small = adapt(replace(config, cache_gb=1e-9), listener)
+    (told,) = [note for note in listener.notes if note.startswith("features:")]
+    assert "not kept" in told
+    assert "the cache may hold 0.0 GB" in told
+    assert "--cache-gb" in told
+    whole = adapt(replace(config, output=tmp_path / "whole"))
+    assert [e.loss for e in small.facts.training] == [
+        None, *(pytest.approx(e.loss, rel=1e-3) for e in whole.facts.training[1:])
+    ]  # fmt: skip
+
+
+def test_frames_under_speech_alone_are_refused_where_an_encoder_trains(
+    config: RunConfig, tiny_models: dict[str, Path]
+) -> None:
+    chosen = replace(config, model=str(tiny_models["whisper"]), encoder_frames="speech")
+    with pytest.raises(ConfigError, match=r"needs a Whisper whose encoder is frozen"):
+        adapt(chosen)
+    report = adapt(replace(chosen, strategy="decoder"))
+    assert report.facts.cut == "decoder.0"
+
+
+def test_the_interpolation_is_chosen_told_and_reported(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The base, two epochs, ten interpolations, then the general accent's base and one that fits.
+    rates = iter([0.9, 0.5, 0.4, *[0.8] * 9, 0.3, 0.10, 0.10])
+    monkeypatch.setattr(pipeline, "total", lambda _: SimpleNamespace(rate=next(rates, 0.10)))
+    listener = Noted()
+    training = replace(config.training, interpolation="auto")
+    report = adapt(replace(config, training=training), listener)
+    assert report.facts.interpolation == 1.0
+    assert len(report.facts.sweep) == 11
+    assert report.facts.sweep[-1].general_dev_wer == 0.10
+    assert any(
+        note.startswith("interpolation: 1 of the way from the base, dev WER 90.0")
+        and note.endswith("(at most 1 points more)")
+        for note in listener.notes
+    )
+    assert remake_report(run_folder(config)) == report
+
+
+def test_a_model_that_forgets_too_much_is_not_kept_and_that_is_told(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = iter([0.9, 0.5, 0.4, *[0.3] * 10, 0.10])
+    monkeypatch.setattr(pipeline, "total", lambda _: SimpleNamespace(rate=next(rates, 0.5)))
+    listener = Noted()
+    training = replace(config.training, interpolation="auto", max_forgetting=2.0)
+    report = adapt(replace(config, training=training), listener)
+    assert (report.facts.best_epoch, report.facts.interpolation) == (0, 0.0)
+    assert any("loses more than 2 points" in note for note in listener.notes)
+    before, after = models.load(config.model), models.load(str(run_folder(config) / "model"))
+    assert all(same(old, weights(after)[part]) for part, old in weights(before).items())
+
+
+@both_families
+def test_lora_leaves_an_adapter_beside_the_merged_model(
+    family: Family, config: RunConfig, tiny_models: dict[str, Path]
+) -> None:
+    adapt(replace(config, model=str(tiny_models[family]), strategy="lora"))
+    folder = run_folder(config) / "adapter"
+    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    assert settings["base_model_name_or_path"] == str(tiny_models[family])
+    assert (folder / "adapter_model.safetensors").is_file()
+
+
+def test_a_new_head_spells_what_the_transcripts_hold(
+    config: RunConfig, change: Callable[..., None]
+) -> None:
+    change("scottish-train-ann-0", text="thé café")
+    report = adapt(replace(config, strategy="new-head"))
+    assert not report.facts.dropped
+    model: Any = models.load(str(run_folder(config) / "model"))
+    assert {"É", "F"} <= set(model.tokenizer.get_vocab())
+    assert report.facts.interpolation == 0.7
+
+
+def test_half_way_to_a_new_head_is_nothing(config: RunConfig) -> None:
+    chosen = replace(config, training=replace(config.training, interpolation="auto"))
+    assert adapt(replace(chosen, strategy="new-head")).facts.sweep == ()

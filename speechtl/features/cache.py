@@ -16,7 +16,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -39,7 +39,7 @@ _ROW = np.dtype(
      ("half", "?")]
 )  # fmt: skip
 _ALIGNMENT = 64  # bytes
-_PACK_BYTES = 1 << 26
+_PACK_BYTES = 1 << 28  # each is an open file as long as it is mapped
 _READ_BYTES = 1 << 25
 _SPARE_BYTES = 1 << 30  # of the disk, which others write to as well
 _ABOUT = "about.json"
@@ -132,8 +132,9 @@ class FeatureCache:
         """
         if not needed:
             return None
-        kept = {shelf.folder for shelf in keep}
-        others = [folder for folder in self._oldest_first() if folder not in kept]
+        shelves = self._oldest_first()
+        kept = {shelf.folder for shelf in keep} | {f for f in shelves if _in_use(f)}
+        others = [folder for folder in shelves if folder not in kept]
         sizes = {folder: _size(folder) for folder in others}
         staying = sum(_size(folder) for folder in kept)
         if staying + needed > self.limit_bytes:
@@ -160,13 +161,15 @@ class FeatureCache:
         return found
 
     def clear(self) -> int:
-        """Remove all shelves and return how many bytes that gave back.
+        """Remove all shelves that no process is writing to, and return the bytes given back.
 
         Raises:
             OutputError: One of them may not be removed.
         """
         freed = 0
         for folder in self._oldest_first():
+            if _in_use(folder):
+                continue
             freed += _size(folder)
             try:
                 shutil.rmtree(folder)
@@ -245,26 +248,21 @@ class Shelf:
         Raises:
             OutputError: The folder cannot be written or the disk is full.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):
+        with ExitStack() as stack:
+            with _told(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(self.folder / ".lock"))
                 for left in self.folder.glob("*.part"):  # of a process that was killed
                     left.unlink(missing_ok=True)
                 about = self.folder / _ABOUT
                 about.write_text(json.dumps(asdict(self.recipe), indent=1), encoding="utf-8")
+            self.refresh()
+            writer = _Writer(self.folder, half=self.recipe.half)
+            try:
+                yield writer
+            finally:
+                writer.seal()
                 self.refresh()
-                writer = _Writer(self.folder, half=self.recipe.half)
-                try:
-                    yield writer
-                finally:
-                    writer.seal()
-                    self.refresh()
-        except (OSError, Timeout) as error:
-            raise OutputError(
-                f"{self.folder}: features cannot be written ({error}); free some space with "
-                "`speechtl cache --clear`, name another folder in SPEECHTL_CACHE, or go without: "
-                "--no-feature-cache"
-            ) from error
 
     def _open(self, path: Path) -> None:
         """Map a pack and take up its table; one that is not whole, or is gone by now, is not there.
@@ -274,7 +272,7 @@ class Shelf:
         try:
             with path.open("rb") as file:
                 pack = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return
         table = _table(pack)
         if table is None:
@@ -294,8 +292,30 @@ class Shelf:
         self._read = 0
 
 
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Turn what the system says about a file of the cache into one clear error."""
+    try:
+        yield
+    except (OSError, Timeout) as error:
+        raise OutputError(
+            f"{folder}: features cannot be written ({error}); free some space with "
+            "`speechtl cache --clear`, name another folder in SPEECHTL_CACHE, or go without: "
+            "--no-feature-cache"
+        ) from error
+
+
+def _in_use(folder: Path) -> bool:
+    """Return whether a process is writing to the shelf."""
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 class _Writer:
-    """Puts features into packs of about 64 MB, each under a temporary name until it is whole."""
+    """Puts features into packs, each under a temporary name until it is whole."""
 
     def __init__(self, folder: Path, *, half: bool) -> None:
         self._folder, self._half = folder, half
@@ -309,11 +329,12 @@ class _Writer:
         # What 16 bits cannot hold would be infinite in them.
         half = self._half and bool(torch.isfinite(narrow).all())
         stored = (narrow if half else hidden.float()).contiguous().numpy()
-        if self._file is None:
-            self._file = (self._folder / f"{uuid4().hex}.part").open("wb")
         frames, self._channels = hidden.shape
         padding = -stored.nbytes % _ALIGNMENT
-        self._file.write(stored.tobytes() + bytes(padding))
+        with _told(self._folder):
+            if self._file is None:
+                self._file = (self._folder / f"{uuid4().hex}.part").open("wb")
+            self._file.write(stored.tobytes() + bytes(padding))
         self._rows.append((key.encode(), self._bytes, frames, speech, samples, half))
         self._bytes += stored.nbytes + padding
         if self._bytes >= _PACK_BYTES:
@@ -323,17 +344,19 @@ class _Writer:
         """Make a whole pack of what was added since the last one."""
         if self._file is None:
             return
-        with self._file as file:
+        # First of all: a pack that could not be finished is not tried again.
+        file, rows, content = self._file, self._rows, self._bytes
+        self._file, self._rows, self._bytes = None, [], 0
+        with _told(self._folder), file:
             # Ctrl-C may have come between a feature and its row.
-            file.truncate(self._bytes)
-            file.seek(self._bytes)
-            file.write(np.array(self._rows, dtype=_ROW).tobytes())
-            file.write(_TRAILER.pack(_MAGIC, self._bytes, len(self._rows), self._channels))
+            file.truncate(content)
+            file.seek(content)
+            file.write(np.array(rows, dtype=_ROW).tobytes())
+            file.write(_TRAILER.pack(_MAGIC, content, len(rows), self._channels))
             file.flush()
             os.fsync(file.fileno())
-        partial = Path(file.name)
-        partial.replace(partial.with_suffix(".pack"))
-        self._file, self._rows, self._bytes = None, [], 0
+            partial = Path(file.name)
+            partial.replace(partial.with_suffix(".pack"))
 
 
 def _table(pack: mmap.mmap) -> tuple[Any, int] | None:

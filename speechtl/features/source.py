@@ -214,7 +214,7 @@ class FeatureSource:
         """Return the name of a copy's features on their shelf."""
         drawn = b""
         if self._augmentation is not None:
-            drawn = struct.pack("<QQ", copy.number, copy.index)
+            drawn = struct.pack("<QQ", copy.number, copy.index) + copy.utterance.text.encode()
         content = self._waveforms.digest(copy.utterance) + drawn
         return hashlib.blake2b(content, digest_size=16).hexdigest()
 

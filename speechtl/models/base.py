@@ -118,10 +118,17 @@ class Part:
         return found
 
     def train(self, mode: bool) -> None:
-        """Put the part's modules in training mode (dropout on) or in evaluation mode."""
+        """Put the part's modules in training mode (dropout on) or in evaluation mode.
+
+        Statistics of batch normalisation stay those of pre-training: they are no parameters, and a
+        small corpus would only spoil them.
+        """
         for owned in self.owns:
             if isinstance(owned, nn.Module):
                 owned.train(mode)
+                for module in owned.modules():
+                    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                        module.eval()
 
 
 class SpeechModel(Protocol):

@@ -141,8 +141,8 @@ def _row(probabilities: _Floats, labels: _Integers, blank: int, share: float) ->
     if not np.isfinite(loss):
         return loss
     probabilities *= share
-    _take_away(emitted, skips, past, spelled, share, probabilities)
-    return loss
+    whole = _take_away(emitted, skips, past, spelled, share, probabilities)
+    return loss if whole else np.inf
 
 
 @_compiled
@@ -182,8 +182,12 @@ def _take_away(
     spelled: _Integers,
     share: float,
     gradient: _Floats,
-) -> None:
-    """Take from the gradient `share` of how probable each token is at each frame."""
+) -> bool:
+    """Take from the gradient `share` of how probable each token is; return whether that could be.
+
+    It cannot where the ways from the start and those to the end have no state in common that
+    numbers can hold.
+    """
     length, states = emitted.shape
     later, earlier = np.zeros(states + 2), np.zeros(states + 2)
     later[max(2, states - 2) : states] = _LARGE
@@ -192,6 +196,8 @@ def _take_away(
         whole = 0.0
         for state in range(2, states):
             whole += now[state] * later[state]
+        if not whole > 0.0:
+            return False
         for state in range(2, states):
             gradient[frame, spelled[state]] -= share * now[state] * later[state] / whole
             later[state] *= here[state]
@@ -200,5 +206,8 @@ def _take_away(
             ways = later[state] + later[state + 1] + skips[state + 2] * later[state + 2]
             earlier[state] = ways
             most = max(most, ways)
+        if frame and not most > 0.0:
+            return False
         for state in range(2, states):
             later[state] = earlier[state] / most * _LARGE
+    return True

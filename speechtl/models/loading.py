@@ -247,14 +247,15 @@ def local_revision(name: str) -> str | None:
 
 
 def _digest(folder: Path, name: str) -> str:
-    """Return the SHA-256 of the weight files, in hexadecimal."""
+    """Return the SHA-256 of the weights and of how they and the audio are read, in hexadecimal."""
     files = _weights(folder, _SAFETENSORS) or _weights(folder, _PICKLED)
     if not files:
         raise ModelError(
             f"{name} has no weights (model.safetensors or pytorch_model.bin). {_OTHER_WAYS}"
         )
     digest = hashlib.sha256()
-    for path in files:
+    settings = ("config.json", "preprocessor_config.json", "processor_config.json")
+    for path in [*files, *(folder / name for name in settings if (folder / name).is_file())]:
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

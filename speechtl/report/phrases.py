@@ -62,6 +62,12 @@ def kept_weights(facts: RunFacts) -> str:
         return ""
     kept = f"The weights of epoch {facts.best_epoch} were kept, the best on the dev set"
     if facts.best_epoch == 0:
+        base, *trained = (epoch.dev_wer for epoch in facts.training) if facts.training else (None,)
+        if base is not None and any(wer is not None and wer < base for wer in trained):
+            return (
+                "The base's weights were kept: all that was better on the dev set lost more on the "
+                "general accent than was allowed."
+            )
         return f"{kept}: training found nothing better than the base."
     if facts.interpolation == 1:
         return f"{kept}."

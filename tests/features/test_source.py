@@ -466,9 +466,6 @@ def test_a_copy_that_speeding_makes_too_short_for_its_labels_is_heard_unchanged(
         assert found.samples([Copy(spoken, 0, 1)]) == [samples]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="whether a copy fits its labels is no part of what it is known by"
-)
 def test_a_transcript_that_grew_does_not_get_the_copy_that_fitted_the_shorter_one(
     ctc: SpeechModel, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -43,10 +42,19 @@ def test_the_family_follows_from_the_configuration(
     assert not model.network.training
 
 
-def test_the_revision_of_a_folder_is_the_digest_of_its_weights(own_checkpoint: Checkpoint) -> None:
+def test_the_revision_of_a_folder_changes_with_its_weights_and_with_how_audio_is_read(
+    own_checkpoint: Checkpoint,
+) -> None:
     folder = own_checkpoint("hubert")
-    weights = (folder / "model.safetensors").read_bytes()
-    assert load(str(folder)).revision == hashlib.sha256(weights).hexdigest()
+    revisions = [load(str(folder)).revision]
+    (folder / "notes.txt").write_text("mine")
+    assert load(str(folder)).revision == revisions[0]
+    rewrite(folder, lambda w: w.update({k: v + 1 for k, v in w.items() if k == "lm_head.bias"}))
+    revisions.append(load(str(folder)).revision)
+    settings = folder / "preprocessor_config.json"
+    settings.write_text(settings.read_text().replace(": true", ": false"))
+    revisions.append(load(str(folder)).revision)
+    assert len(set(revisions)) == 3
 
 
 def test_half_precision_weights_are_read_as_float32(own_checkpoint: Checkpoint) -> None:
