@@ -41,7 +41,7 @@ def base(request: pytest.FixtureRequest) -> str:
 def folder(base: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which one short adaptation of the base model has run."""
     folder = tmp_path_factory.mktemp("user")
-    chosen = ("--accent", "caribbean", "--model", base, "--epochs", "2")
+    chosen = ("--accent", "caribbean", "--model", base, "--epochs", "2", "--interpolate", "0.7")
     done = run("adapt.py", *chosen, folder=folder)
     assert done.returncode == 0, done.stderr
     (folder / "adapt.out").write_text(done.stdout)

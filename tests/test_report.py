@@ -385,11 +385,16 @@ def test_a_run_without_training_data_or_versions_still_has_a_report() -> None:
     [
         (1, 1.0, "The weights of epoch 1 were kept, the best on the dev set."),
         (1, 0.85, "lie 85 % of the way from the base's weights to the"),
-        (0, 0.85, "training found nothing better than the base."),
+        (0, 0.0, "all that was better on the dev set lost more on the general accent than was"),
+        (-1, 0.85, "training found nothing better than the base."),
     ],
 )
 def test_every_report_says_which_weights_were_kept(best: int, share: float, told: str) -> None:
-    report = made(dataclasses.replace(FACTS, best_epoch=best, interpolation=share))
+    facts = dataclasses.replace(FACTS, best_epoch=max(best, 0), interpolation=share)
+    if best < 0:  # no epoch was better than the base
+        worse = tuple(dataclasses.replace(e, dev_wer=0.5 + e.epoch / 10) for e in facts.training)
+        facts = dataclasses.replace(facts, training=worse)
+    report = made(facts)
     page = Page(html.render(report, HYPOTHESES, audio=False))
     for text in (page.words, markdown.render(report), card.render(report)):
         assert told in text.replace("\\", "").replace("\N{NO-BREAK SPACE}", " ")
