@@ -6,9 +6,9 @@
 Both sides have the same weights, utterances, batch size, passes, rate, schedule and precision, and
 freeze the same parameters; the other side is `trainer_baseline.py`. Without `--whole` our features
 are there already, and nothing is scored: that is a later epoch, or a second run. With it a whole
-adaptation is timed, `--epochs` over `--copies` augmented copies: our side decodes, augments, fills
-the cache, trains and scores dev after each epoch; the other side's inputs are prepared beforehand,
-and it trains and scores dev as often. The bound beside it is the least that any such program needs:
+adaptation is timed, `--epochs` over `--copies` augmented copies: our side augments, fills the
+cache, trains and scores dev after each epoch; the other side's inputs are prepared beforehand, and
+it trains and scores dev as often. The bound beside it is the least that any such program needs:
 one pass of the prefix for each copy, and one of the suffix for each epoch.
 
 `wav2vec2-base` and `whisper-tiny` have those shapes and random weights: they cost what the real

@@ -712,8 +712,8 @@ def _resolved(config: RunConfig, model: SpeechModel) -> TrainingConfig:
 def _default_rate(model: SpeechModel, name: StrategyName) -> float:
     if model.family == "ctc":
         # 2e-4 at the width of the base models; Adam's best rate for the layers goes with the
-        # inverse of the width (Yang et al. 2022, "Tensor programs V", table 3). Higher than it
-        # would be without interpolation: docs/strategies.md.
+        # inverse of the width (Yang et al. 2022, "Tensor programs V", table 3). High, for the
+        # weights are interpolated: the higher of two rates gave more for the same forgetting.
         scaled = 2e-4 * 768 / model.network.config.hidden_size
         return 1e-3 if name in {"head", "new-head", "lora"} else min(1e-3, scaled)
     if name == "lora":
