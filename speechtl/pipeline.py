@@ -498,8 +498,7 @@ def _examples(
     examples, dropped = [], []
     for utterance in utterances:
         try:
-            samples = round(waveforms.seconds(utterance) * SAMPLE_RATE)
-            examples.append(example(model, utterance, samples=samples))
+            examples.append(example(model, utterance, samples=waveforms.samples(utterance)))
         except DataError as error:
             dropped.append(Dropped(utterance.id, str(error)))
     return examples, dropped

@@ -483,7 +483,7 @@ class _Session:
         if self.mask is None:
             return features
         hidden = self.mask(features.hidden, features.lengths, self.rng)
-        return Features(features.cut, hidden, features.lengths, features.readable)
+        return replace(features, hidden=hidden)
 
     def _objective(
         self, features: Features, labels: Sequence[Sequence[int]], replayed: Sequence[int]

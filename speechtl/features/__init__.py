@@ -2,13 +2,18 @@
 
 from speechtl.features.batches import (
     BATCH_SECONDS,
-    Example,
     TrainingBatches,
-    example,
     length_buckets,
 )
 from speechtl.features.cache import FeatureCache, Recipe, Shelf, Usage, default_folder
-from speechtl.features.source import Copy, Encoding, FeatureSource, faster_precision
+from speechtl.features.source import (
+    Copy,
+    Encoding,
+    Example,
+    FeatureSource,
+    example,
+    faster_precision,
+)
 from speechtl.features.waveforms import Waveforms
 
 __all__ = [

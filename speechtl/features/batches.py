@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from speechtl.audio import SAMPLE_RATE
-from speechtl.corpus import Utterance
-from speechtl.errors import DataError
-from speechtl.features.source import Copy, FeatureSource
-from speechtl.models import Features, SpeechModel
+from speechtl.features.source import Copy, Example, FeatureSource
+from speechtl.models import Features
 
-__all__ = ["BATCH_SECONDS", "Example", "TrainingBatches", "example", "length_buckets"]
+__all__ = ["BATCH_SECONDS", "TrainingBatches", "length_buckets"]
 
 BATCH_SECONDS = 240.0
 """The most audio (s) in a batch, padding included: 16 utterances of 15 s."""
 
 _ORDER = 1  # names the random stream of the order in which is trained, beside the run's others
 _JITTER = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """An utterance that trains, and its label ids."""
-
-    utterance: Utterance
-    labels: tuple[int, ...]
-
-
-def example(model: SpeechModel, utterance: Utterance, *, samples: int) -> Example:
-    """Return an utterance with its label ids, as this model can train on it.
-
-    Args:
-        model: The model that is to train.
-        utterance: What it is to train on.
-        samples: The length of the utterance (samples at 16 kHz).
-
-    Raises:
-        DataError: It cannot: the transcript has characters outside the vocabulary, or the audio is
-            too short for it or too long for the model.
-    """
-    labels = model.labels(utterance.text, samples=samples)
-    if samples > model.longest_s * SAMPLE_RATE:
-        raise DataError(
-            f"{samples / SAMPLE_RATE:.1f} s are too long to train on; {model.name} takes at most "
-            f"{model.longest_s:g} s: split the utterance, audio and text together"
-        )
-    return Example(utterance, tuple(labels))
 
 
 def length_buckets(

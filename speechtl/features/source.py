@@ -27,7 +27,7 @@ from speechtl.features.waveforms import Waveforms
 from speechtl.models import Features, SpeechModel
 from speechtl.progress import Track, silent
 
-__all__ = ["Copy", "Encoding", "FeatureSource", "faster_precision"]
+__all__ = ["Copy", "Encoding", "Example", "FeatureSource", "example", "faster_precision"]
 
 Encoding = Callable[[], AbstractContextManager[object]]
 """Gives a block to run an encoding in, such as a clock's."""
@@ -38,6 +38,35 @@ _BATCH_S = {"cpu": 64.0, "cuda": 960.0, "mps": 240.0}
 _MARGIN_FRAMES = 25  # half a second behind the speech
 T = TypeVar("T")
 S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An utterance that trains, and its label ids."""
+
+    utterance: Utterance
+    labels: tuple[int, ...]
+
+
+def example(model: SpeechModel, utterance: Utterance, *, samples: int) -> Example:
+    """Return an utterance with its label ids, as this model can train on it.
+
+    Args:
+        model: The model that is to train.
+        utterance: What it is to train on.
+        samples: The length of the utterance (samples at 16 kHz).
+
+    Raises:
+        DataError: It cannot: the transcript has characters outside the vocabulary, or the audio is
+            too short for it or too long for the model.
+    """
+    labels = model.labels(utterance.text, samples=samples)
+    if samples > model.longest_s * SAMPLE_RATE:
+        raise DataError(
+            f"{samples / SAMPLE_RATE:.1f} s are too long to train on; {model.name} takes at most "
+            f"{model.longest_s:g} s: split the utterance, audio and text together"
+        )
+    return Example(utterance, tuple(labels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +270,8 @@ class FeatureSource:
         return changed if same_length or self._fits(copy.utterance, changed) else recording
 
     def _fits(self, utterance: Utterance, waveform: Waveform) -> bool:
-        if len(waveform) > self._model.longest_s * SAMPLE_RATE:
-            return False
         try:
-            self._model.labels(utterance.text, samples=len(waveform))
+            example(self._model, utterance, samples=len(waveform))
         except DataError:
             return False
         return True
