@@ -62,7 +62,7 @@ class TrainingBatches:
     Args:
         source: Gives the features.
         examples: What is trained on.
-        replayed: How many at the end of the examples are of the general accent.
+        replayed: The places of those among the examples that are of the general accent.
         copies: How many augmented copies of each there are.
         batch_size: The most utterances in a batch.
         seed: Draws the order.
@@ -73,13 +73,13 @@ class TrainingBatches:
         source: FeatureSource,
         examples: Sequence[Example],
         *,
-        replayed: int = 0,
+        replayed: range = range(0),
         copies: int,
         batch_size: int,
         seed: int,
     ) -> None:
         self._source, self._examples = source, examples
-        self._first_replayed = len(examples) - replayed
+        self._replayed = replayed
         self._copies, self._batch_size, self._seed = copies, batch_size, seed
 
     def all_copies(self, epochs: int) -> list[Copy]:
@@ -100,7 +100,7 @@ class TrainingBatches:
         plan, copies = self._plan(epoch), self._heard(epoch)
         features = self._source.features([[copies[i] for i in batch] for batch in plan])
         for batch, found in zip(plan, features, strict=True):
-            replayed = [row for row, index in enumerate(batch) if index >= self._first_replayed]
+            replayed = [row for row, index in enumerate(batch) if index in self._replayed]
             yield found, [self._examples[index].labels for index in batch], replayed
 
     def _heard(self, epoch: int) -> list[Copy]:

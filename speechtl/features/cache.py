@@ -62,6 +62,9 @@ class Recipe:
         model: What the user called it; for people, features do not depend on it.
         revision: The hub commit, or a digest of the weights.
         cut: The part that takes the features.
+        device: The type of device that computed them: `cpu`, `cuda` or `mps`.
+        torch: The version of torch that computed them.
+        transformers: The version of transformers that computed them.
         augmentation: How copies were changed, in full; None where they are the recordings.
         seed: What copies were drawn with; None where they are the recordings.
         precision: What the prefix computed in.
@@ -72,6 +75,9 @@ class Recipe:
     model: str
     revision: str
     cut: str
+    device: str
+    torch: str
+    transformers: str
     augmentation: str | None = None
     seed: int | None = None
     precision: Literal["float32", "bf16"] = "float32"

@@ -9,7 +9,7 @@ import hashlib
 import math
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ from speechtl.corpus import Utterance
 from speechtl.errors import DataError
 from speechtl.features.cache import Recipe, Shelf
 from speechtl.features.waveforms import Waveforms
+from speechtl.memory import give_back
 from speechtl.models import Features, SpeechModel
 from speechtl.progress import Track, silent
 
@@ -32,9 +33,10 @@ __all__ = ["Copy", "Encoding", "Example", "FeatureSource", "example", "faster_pr
 Encoding = Callable[[], AbstractContextManager[object]]
 """Gives a block to run an encoding in, such as a clock's."""
 
-_PREPARED = 64  # utterances that are decoded and augmented together
 # A batch of the prefix: more of it fills a processor's caches, and gains nothing.
 _BATCH_S = {"cpu": 64.0, "cuda": 960.0, "mps": 240.0}
+# Recordings and their copies that are prepared together, 32 MB, for batches alike in length.
+_PREPARED_S = {"cpu": 500.0, "cuda": 1920.0, "mps": 500.0}
 _MARGIN_FRAMES = 25  # half a second behind the speech
 T = TypeVar("T")
 S = TypeVar("S")
@@ -122,7 +124,8 @@ class FeatureSource:
         self.recipe = recipe
         self._model, self._waveforms = model, waveforms
         self._augmentation, self._encoding = augmentation, encoding
-        self._lengths: dict[tuple[int, int], int] = {}
+        self._lengths: dict[str, int] = {}
+        self._patterns: dict[str, bytes] = {}
 
     # --- what is there ----------------------------------------------------------------------------
 
@@ -149,43 +152,75 @@ class FeatureSource:
     # --- what fills it ----------------------------------------------------------------------------
 
     def fill(
-        self, copies: Sequence[Copy], *, track: Track = silent, description: str = "features"
+        self, *sets: Sequence[Copy], track: Track = silent, description: str = "features"
     ) -> None:
-        """Put on the shelf what is missing of these copies; without a shelf nothing is done.
+        """Put on the shelf what is missing of these sets of copies; without one nothing is done.
 
-        The prefix runs once for each copy, and each recording is decoded once for all its copies.
+        The batches of the prefix are made of all copies of a set, and it runs on those in which
+        something is missing: what was killed half-way is completed bit for bit, and a set is never
+        computed again because another one has grown. Each recording is decoded once for all its
+        copies.
 
         Raises:
             OutputError: The cache cannot be written.
         """
+        copies = [copy for each in sets for copy in each]
         if self.shelf is None or not self.missing(copies):
             return
         with self.shelf.writing() as writer:
             # Asked anew: another process may have been quicker.
-            missing = self.missing(copies)
-            for batch in track(self._filling(missing), description, total=len(missing)):
-                key, hidden, speech, samples = batch
+            missing = {self._key(copy) for copy in self.missing(copies)}
+            found = self._filling(sets, missing)
+            for key, hidden, speech, samples in track(found, description, total=len(missing)):
                 writer.add(key, hidden, speech=speech, samples=samples)
+        give_back()
 
-    def _filling(self, copies: Sequence[Copy]) -> Iterator[tuple[str, torch.Tensor, int, int]]:
-        """Yield key, feature, frames under speech and samples of each copy."""
+    def _filling(
+        self, sets: Iterable[Sequence[Copy]], missing: Set[str]
+    ) -> Iterator[tuple[str, torch.Tensor, int, int]]:
+        """Yield key, feature, frames under speech and samples of each copy that is missing."""
+        left = set(missing)  # a recording may be in two sets
+        stretches = [
+            stretch
+            for copies in sets
+            for stretch in self._stretches(copies)
+            if any(self._key(copy) in missing for group in stretch for copy in group)
+        ]
+        for prepared in _ahead(self._prepared, stretches):
+            give_back()
+            for batch in self._prefix_batches(prepared):
+                keys = [self._key(copy) for copy, _ in batch]
+                if left.isdisjoint(keys):
+                    continue
+                with torch.inference_mode():
+                    encoded = self._encode([waveform for _, waveform in batch])
+                    hidden = encoded.features.hidden.cpu()
+                speech = encoded.features.lengths.tolist()
+                for row, (_, waveform) in enumerate(batch):
+                    if keys[row] in left:
+                        left.remove(keys[row])
+                        kept = hidden[row, : encoded.frames[row]]
+                        yield keys[row], kept, speech[row], len(waveform)
+
+    def _stretches(self, copies: Iterable[Copy]) -> list[list[list[Copy]]]:
+        """Return what is prepared together: the copies of each utterance, the longest first."""
         by_utterance: dict[tuple[bytes, int], list[Copy]] = {}
-        for copy in copies:
+        for copy in {self._key(copy): copy for copy in copies}.values():
             content = self._waveforms.digest(copy.utterance)
             by_utterance.setdefault((content, copy.index), []).append(copy)
         groups = sorted(
             by_utterance.values(), key=lambda group: -self._waveforms.samples(group[0].utterance)
         )
-        stretches = [groups[i : i + _PREPARED] for i in range(0, len(groups), _PREPARED)]
-        for prepared in _ahead(self._prepared, stretches):
-            for batch in self._prefix_batches(prepared):
-                with torch.inference_mode():
-                    encoded = self._encode([waveform for _, waveform in batch])
-                    hidden = encoded.features.hidden.cpu()
-                speech = encoded.features.lengths.tolist()
-                for row, (copy, waveform) in enumerate(batch):
-                    kept = hidden[row, : encoded.frames[row]]
-                    yield self._key(copy), kept, speech[row], len(waveform)
+        stretches: list[list[list[Copy]]] = []
+        left_s = 0.0
+        for group in groups:
+            seconds = len(group) * self._waveforms.seconds(group[0].utterance)
+            if not stretches or seconds > left_s:
+                stretches.append([])
+                left_s = _PREPARED_S[self._model.network.device.type]
+            stretches[-1].append(group)
+            left_s -= seconds
+        return stretches
 
     def _prepared(self, groups: Sequence[Sequence[Copy]]) -> list[tuple[Copy, Waveform]]:
         """Return the waveforms of all copies, longest first."""
@@ -243,9 +278,28 @@ class FeatureSource:
         """Return the name of a copy's features on their shelf."""
         drawn = b""
         if self._augmentation is not None:
-            drawn = struct.pack("<QQ", copy.number, copy.index) + copy.utterance.text.encode()
+            pattern = self._pattern(copy.utterance.text)
+            drawn = struct.pack("<QQ", copy.number, copy.index) + pattern
         content = self._waveforms.digest(copy.utterance) + drawn
         return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+    def _pattern(self, text: str) -> bytes:
+        """Return 16 bytes that stand for the number of a text's labels, and which are equal.
+
+        Whether a copy of some length fits them depends on no more; two vocabularies that spell a
+        text alike thus share its copies, whatever ids they give to the characters.
+        """
+        if text not in self._patterns:
+            try:
+                samples = round(self._model.longest_s * SAMPLE_RATE)
+                labels = self._model.labels(text, samples=samples)
+            except DataError:
+                labels = []  # which fit no copy, however long
+            first: dict[int, int] = {}
+            places = [first.setdefault(label, len(first)) for label in labels]
+            content = np.array(places, dtype="<u4").tobytes()
+            self._patterns[text] = hashlib.blake2b(content, digest_size=16).digest()
+        return self._patterns[text]
 
     def _samples(self, copy: Copy) -> int:
         if self._augmentation is None or copy.number == 0:
@@ -253,10 +307,10 @@ class FeatureSource:
         if self.shelf is not None:
             return self.shelf.samples(self._key(copy))
         # Batches are made by the lengths, before any of them is computed.
-        name = (copy.number, copy.index)
-        if name not in self._lengths:
-            self._lengths[name] = len(self._waveform(copy))
-        return self._lengths[name]
+        key = self._key(copy)
+        if key not in self._lengths:
+            self._lengths[key] = len(self._waveform(copy))
+        return self._lengths[key]
 
     def _waveform(self, copy: Copy) -> Waveform:
         return self._heard(copy, self._waveforms(copy.utterance))

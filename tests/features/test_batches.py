@@ -247,9 +247,9 @@ def test_the_counts_are_those_of_the_batches_that_are_given(
         assert sum(len(labels) for _, labels, _ in found) == 6
 
 
-@pytest.mark.parametrize("replayed", [0, 2, 7])
-def test_the_rows_that_are_replayed_are_those_of_the_last_examples(
-    ctc: SpeechModel, utterances: list[Utterance], replayed: int
+@pytest.mark.parametrize("replayed", [range(0), range(5, 7), range(2, 4), range(7)])
+def test_the_rows_that_are_replayed_are_those_of_the_named_examples(
+    ctc: SpeechModel, utterances: list[Utterance], replayed: range
 ) -> None:
     chosen = TrainingBatches(
         feature_source(ctc, "encoder.1"),
@@ -261,7 +261,7 @@ def test_the_rows_that_are_replayed_are_those_of_the_last_examples(
     )
     for epoch in (1, 2):
         found = [labels[row][0] for _, labels, rows in chosen(epoch) for row in rows]
-        assert sorted(found) == list(range(7 - replayed, 7))
+        assert sorted(found) == list(replayed)
 
 
 def test_the_same_seed_and_epoch_give_the_same_batches_others_do_not(

@@ -20,14 +20,19 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from speechtl.errors import OutputError
 from speechtl.features import FeatureCache, Recipe, Shelf, Usage, cache, default_folder
+from speechtl.models import SpeechModel
+from speechtl.transcription import plain_recipe
 
-EXACT = Recipe(model="tiny", revision="1", cut="head")
+EXACT = Recipe(
+    model="tiny", revision="1", cut="head", device="cpu", torch="2.0", transformers="5.0"
+)
 HALF = replace(EXACT, half=True)
 STATM = Path("/proc/self/statm")
 
@@ -193,7 +198,10 @@ import sys, time, torch
 from pathlib import Path
 from speechtl.features import Recipe, Shelf, cache
 cache._PACK_BYTES = 640
-shelf = Shelf(Path(sys.argv[1]), Recipe(model="tiny", revision="1", cut="head"))
+recipe = Recipe(
+    model="tiny", revision="1", cut="head", device="cpu", torch="2.0", transformers="5.0"
+)
+shelf = Shelf(Path(sys.argv[1]), recipe)
 with shelf.writing() as writer:
     for i in range(5):
         writer.add(str(i), torch.full((10, 8), float(i)), speech=10, samples=1000)
@@ -399,8 +407,8 @@ def test_only_one_writes_at_a_time_and_the_next_sees_what_it_wrote(tmp_path: Pat
 # --- recipes --------------------------------------------------------------------------------------
 
 OTHERWISE: dict[str, Any] = {
-    "revision": "2", "cut": "encoder.1", "augmentation": "Gain()", "seed": 0, "precision": "bf16",
-    "frames": "speech", "half": True,
+    "revision": "2", "cut": "encoder.1", "device": "cuda", "torch": "2.1", "transformers": "5.1",
+    "augmentation": "Gain()", "seed": 0, "precision": "bf16", "frames": "speech", "half": True,
 }  # fmt: skip
 
 
@@ -408,9 +416,29 @@ def test_every_field_of_a_recipe_but_the_model_s_name_makes_another_shelf() -> N
     assert OTHERWISE.keys() == {field.name for field in fields(Recipe)} - {"model"}
     changed = [replace(EXACT, **{name: value}) for name, value in OTHERWISE.items()]
     digests = {recipe.digest() for recipe in (EXACT, replace(EXACT, seed=1), *changed)}
-    assert len(digests) == 9
+    assert len(digests) == 12
     assert all(len(digest) == 32 and set(digest) <= set("0123456789abcdef") for digest in digests)
     assert replace(EXACT, model="another name").digest() == EXACT.digest()
+
+
+def test_the_recipe_of_a_model_names_its_device_and_the_libraries_that_compute(
+    ctc: SpeechModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = plain_recipe(ctc, "head")
+    assert (here.model, here.revision, here.cut) == (ctc.name, ctc.revision, "head")
+    assert here.device == "cpu"
+    assert here.torch == torch.__version__
+    assert here.transformers == transformers.__version__
+    elsewhere: Any = SimpleNamespace(
+        name=ctc.name,
+        revision=ctc.revision,
+        network=SimpleNamespace(device=torch.device("cuda", 1)),
+    )
+    assert plain_recipe(elsewhere, "head") == replace(here, device="cuda")
+    for library in (torch, transformers):
+        with monkeypatch.context() as patch:
+            patch.setattr(library, "__version__", "0.1")
+            assert plain_recipe(ctc, "head").digest() != here.digest()
 
 
 def test_another_format_makes_another_shelf(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ from speechtl.features import (
     faster_precision,
     source,
 )
-from speechtl.models import Features, SpeechModel
+from speechtl.models import Features, NewHead, SpeechModel, load
 
 from .conftest import SEED, WINDOW_S, feature_source, utterance
 
@@ -155,7 +155,7 @@ def test_the_held_waveforms_are_never_augmented_themselves(
 # --- what fills it --------------------------------------------------------------------------------
 
 
-def test_filling_computes_each_copy_once_and_only_what_is_missing(
+def test_filling_adds_each_copy_once_and_only_what_is_missing(
     ctc: SpeechModel, utterances: list[Utterance], tmp_path: Path, encoded: list[int]
 ) -> None:
     told: list[tuple[str, int, int]] = []
@@ -172,11 +172,11 @@ def test_filling_computes_each_copy_once_and_only_what_is_missing(
     again = feature_source(ctc, "encoder.1", folder=tmp_path, augmentation=NOISE)
     assert again.missing(copies) == copies[5:]
     again.fill(copies, track=track)
-    assert sum(encoded) == 14
+    assert sum(encoded) == 5 + 14  # all in one batch
     assert not again.missing(copies)
     again.fill(copies, track=track)
     feature_source(ctc, "encoder.1", folder=tmp_path, augmentation=NOISE).fill(copies, track=track)
-    assert sum(encoded) == 14
+    assert sum(encoded) == 19
     assert told == [("some", 5, 5), ("features", 9, 9)]
 
 
@@ -205,7 +205,7 @@ def test_a_recording_is_decoded_once_for_all_its_copies(
         return decode(each)
 
     monkeypatch.setattr(Utterance, "waveform", counted)
-    monkeypatch.setattr(source, "_PREPARED", 3)
+    monkeypatch.setitem(source._PREPARED_S, "cpu", 4.0)
     found = feature_source(ctc, "encoder.1", folder=tmp_path, augmentation=NOISE, waveforms=held)
     found.fill(copies_of(utterances, copies=4))
     assert sorted(decoded) == sorted(each.id for each in utterances)
@@ -262,7 +262,7 @@ def without_trailer(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncated, without_trailer, Path.unlink])
-def test_after_a_crash_exactly_what_was_lost_is_computed_again(
+def test_after_a_crash_exactly_what_was_lost_is_added_again_in_the_same_batch(
     damage: Any,
     ctc: SpeechModel,
     utterances: list[Utterance],
@@ -280,15 +280,150 @@ def test_after_a_crash_exactly_what_was_lost_is_computed_again(
         damage(path)
     left = tmp_path / "shelf" / "0123.part"
     left.write_bytes(b"half a pack")
+    there = len(packs(filled))
     encoded.clear()
     found = feature_source(ctc, "encoder.1", folder=tmp_path / "shelf")
     # Longest first: the fifth and the sixth were of 0.4 and 0.3 s.
     assert [copy.utterance.id for copy in found.missing(copies)] == ["u3", "u5"]
     found.fill(copies)
-    assert sum(encoded) == 2
+    assert encoded == [7]
+    assert len(packs(found)) == there + 2
     assert not left.exists()
     for one, other in zip(before, rows(found, copies), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+        assert torch.equal(one, other)
+
+
+def killed(after: int) -> Any:
+    """Return a progress bar that ends the process after so many features were kept."""
+
+    def track(items: Iterable[T], description: str, *, total: int) -> Iterator[T]:
+        for place, item in enumerate(items):
+            if place == after:
+                raise KeyboardInterrupt
+            yield item
+
+    return track
+
+
+@pytest.mark.parametrize("after", [1, 5, 8, 13])
+@pytest.mark.parametrize("family", ["ctc", "whisper"])
+def test_a_filling_that_was_killed_is_completed_bit_for_bit_as_an_unbroken_one(
+    family: str,
+    after: int,
+    ctc: SpeechModel,
+    whisper: SpeechModel,
+    utterances: list[Utterance],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Speed changes lengths, so that the copies of an utterance fall in several batches."""
+    model = {"ctc": ctc, "whisper": whisper}[family]
+    batches: list[list[bytes]] = []
+    encode = model.encode
+
+    def recording(waveforms: Sequence[Waveform], cut: str) -> Features:
+        batches.append([waveform.tobytes() for waveform in waveforms])
+        return encode(waveforms, cut)
+
+    def filled(name: str, **bar: Any) -> tuple[FeatureSource, list[list[bytes]]]:
+        batches.clear()
+        cut = model.parts()[2].name
+        found = feature_source(model, cut, folder=tmp_path / name, augmentation=SPEED)
+        with suppress(KeyboardInterrupt):
+            found.fill(copies, **bar)
+        return found, list(batches)
+
+    monkeypatch.setattr(model, "encode", recording)
+    monkeypatch.setitem(source._PREPARED_S, "cpu", 4.0)
+    monkeypatch.setitem(source._BATCH_S, "cpu", {"ctc": 2.2, "whisper": 3.5 * WINDOW_S}[family])
+    monkeypatch.setattr(cache, "_PACK_BYTES", 1)  # each feature a pack of its own
+    copies = copies_of(utterances, copies=2)
+    unbroken, whole = filled("unbroken")
+    broken, first = filled("killed", track=killed(after))
+    assert len(packs(broken)) == after
+    completed, rest = filled("killed")
+    assert first[:-1] + rest == whole
+    assert len(packs(completed)) == 14
+    for one, other in zip(rows(unbroken, copies), rows(completed, copies), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_is_all_there_is_not_decoded_augmented_or_encoded_again(
+    ctc: SpeechModel,
+    utterances: list[Utterance],
+    tmp_path: Path,
+    encoded: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[str] = []
+    augmented: list[int] = []
+    told: list[tuple[int, int]] = []
+    decode = Utterance.waveform
+
+    def decoding(each: Utterance) -> Waveform:
+        decoded.append(each.id)
+        return decode(each)
+
+    def augmenting(waveform: Waveform, sample_rate: int, rng: np.random.Generator) -> Waveform:
+        augmented.append(len(waveform))
+        return NOISE(waveform, sample_rate, rng)
+
+    def track(items: Iterable[T], description: str, *, total: int) -> Iterable[T]:
+        passed = list(items)
+        told.append((total, len(passed)))
+        return passed
+
+    # Two copies of 0.8 and 0.7; of 0.6, 0.5 and 0.4; of 0.3 and 0.2 s.
+    monkeypatch.setitem(source._PREPARED_S, "cpu", 3.1)
+    monkeypatch.setitem(source._BATCH_S, "cpu", 1.3)
+    held = Waveforms(limit_bytes=0)
+    held.read_all(utterances)
+    copies = copies_of(utterances, copies=2)
+    found = feature_source(
+        ctc, "encoder.1", folder=tmp_path, augmentation=augmenting, waveforms=held
+    )
+    with pytest.raises(KeyboardInterrupt):
+        found.fill(copies, track=killed(6))
+    assert encoded == [1, 1, 1, 1, 2, 2]
+    monkeypatch.setattr(Utterance, "waveform", decoding)
+    augmented.clear()
+    encoded.clear()
+    found.fill(copies, track=track)
+    assert decoded == ["u6", "u0", "u5", "u3", "u1"]
+    assert augmented == [9600, 9600, 8000, 8000, 6400, 6400, 4800, 4800, 3200, 3200]
+    assert encoded == [2, 2, 4]
+    assert told == [(8, 8)]
+
+
+@pytest.mark.parametrize(
+    ("copies", "expected"),
+    [
+        (1, ["u2 u4 u6", "u0 u5 u3 u1"]),
+        (2, ["u2", "u4", "u6 u0", "u5 u3 u1"]),
+        (4, ["u2", "u4", "u6", "u0", "u5", "u3 u1"]),
+    ],
+)
+def test_what_is_prepared_together_is_bounded_in_seconds_and_copies_stay_together(
+    copies: int,
+    expected: list[str],
+    ctc: SpeechModel,
+    utterances: list[Utterance],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the longest two, four copies alone are above the bound."""
+    monkeypatch.setitem(source._PREPARED_S, "cpu", 2.5)
+    found = feature_source(ctc, "encoder.1", folder=tmp_path, augmentation=NOISE)
+    prepare, seen = found._prepared, []
+
+    def recording(groups: Sequence[Sequence[Copy]]) -> Any:
+        assert all(len(group) == copies for group in groups)
+        seen.append(" ".join(group[0].utterance.id for group in groups))
+        return prepare(groups)
+
+    monkeypatch.setattr(found, "_prepared", recording)
+    found.fill(copies_of(utterances, copies=copies))
+    assert seen == expected
 
 
 def test_a_fault_half_way_keeps_what_was_computed(
@@ -477,6 +612,44 @@ def test_a_transcript_that_grew_does_not_get_the_copy_that_fitted_the_shorter_on
         )
         found.fill([Copy(spoken, 0, 1)])
         assert found.samples([Copy(spoken, 0, 1)]) == [samples]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_copy_that_fits_the_labels_of_one_vocabulary_is_not_that_of_another(
+    ctc: SpeechModel, cached: bool, tmp_path: Path
+) -> None:
+    """Both models have the weights below the head; one has no `!`, and leaves it out."""
+    renewed = load(ctc.name, head=NewHead(characters=("!", "a", "b")))
+    assert renewed.revision == ctc.revision
+    # 38 labels fit the 38 frames at 1.25 times the speed; with `!` and the blanks between are 45.
+    spoken = utterance(tmp_path, "u1", seconds=0.5, text="ab" * 19 + "!!!!")
+    for model, samples in ((ctc, 6400), (renewed, 8000), (ctc, 6400)):
+        folder = tmp_path / "shelf" if cached else None
+        found = feature_source(model, "feature_encoder", folder=folder, augmentation=FASTER)
+        found.fill([Copy(spoken, 0, 1)])
+        assert found.samples([Copy(spoken, 0, 1)]) == [samples]
+        assert only(found, Copy(spoken, 0, 1)).lengths.tolist() == [samples]
+
+
+def test_vocabularies_that_spell_a_text_alike_share_its_copies(
+    ctc: SpeechModel, utterances: list[Utterance], tmp_path: Path
+) -> None:
+    renewed = load(ctc.name, head=NewHead(characters=("x", "t", "e")))
+    text = utterances[0].text
+    assert renewed.labels(text, samples=8000) != ctc.labels(text, samples=8000)
+    copies = copies_of(utterances, copies=2)
+    feature_source(ctc, "head", folder=tmp_path, augmentation=SPEED).fill(copies)
+    assert not feature_source(renewed, "head", folder=tmp_path, augmentation=SPEED).missing(copies)
+
+
+def test_the_copies_of_what_no_vocabulary_spells_are_its_recording(
+    ctc: SpeechModel, tmp_path: Path
+) -> None:
+    """Nothing trains on it; the key must still be found."""
+    spoken = utterance(tmp_path, "u1", seconds=0.5, text="42")
+    found = feature_source(ctc, "feature_encoder", folder=tmp_path / "shelf", augmentation=FASTER)
+    found.fill([Copy(spoken, 0, 1)])
+    assert found.samples([Copy(spoken, 0, 1)]) == [8000]
 
 
 # --- how much it takes ----------------------------------------------------------------------------
