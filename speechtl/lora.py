@@ -11,8 +11,7 @@ PEFT takes seconds to import; only `inject` does.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from speechtl.errors import ConfigError, ModelError
 from speechtl.files import replacing, write_text
 from speechtl.models.base import Part, SpeechModel, depth
 
-__all__ = ["LoraSettings", "carries", "inject", "matrices", "merge", "save_adapter", "scaled"]
+__all__ = ["LoraSettings", "carries", "inject", "matrices", "merge", "save_adapter"]
 
 _ADAPTER = "default"  # PEFT's own name for a network's only adapter
 _UNREAD = {"wavlm": {"q_proj", "k_proj", "v_proj", "out_proj"}}
@@ -121,7 +120,7 @@ def inject(
 
 
 def merge(model: SpeechModel) -> None:
-    """Add what the matrices say, as now scaled, to the base weights and take them out, in place.
+    """Add what the matrices say to the base weights and take them out, in place.
 
     The network then has the modules and the names of parameters that it was loaded with, so that
     `model.save` writes a plain checkpoint. A model without LoRA stays as it is.
@@ -142,8 +141,7 @@ def save_adapter(
     """Write the matrices in PEFT's format: `adapter_config.json`, `adapter_model.safetensors`.
 
     `PeftModel.from_pretrained(AutoModelForCTC.from_pretrained(base), directory)` then gives the
-    logits that the model gives now; a Whisper's base opens with `AutoModelForSpeechSeq2Seq`. The
-    files hold B times the factor that `scaled` has set.
+    logits that the model gives now; a Whisper's base opens with `AutoModelForSpeechSeq2Seq`.
 
     Args:
         model: A model that carries LoRA.
@@ -168,12 +166,9 @@ def save_adapter(
     }
     tensors = {}
     for name, layer in layers.items():
-        factor = layer.scaling[_ADAPTER] / _full_scaling(layer)
-        for key, weight in (
-            ("lora_A", layer.lora_A[_ADAPTER].weight.detach()),
-            ("lora_B", layer.lora_B[_ADAPTER].weight.detach() * factor),
-        ):
+        for key in ("lora_A", "lora_B"):
             # PeftModel's prefix, without the adapter's name (PEFT docs, "PEFT checkpoint format").
+            weight = getattr(layer, key)[_ADAPTER].weight.detach()
             tensors[f"base_model.model.{name}.{key}.weight"] = weight.cpu().contiguous()
     with replacing(directory / "adapter_model.safetensors", faults=(SafetensorError,)) as partial:
         save_file(tensors, partial, metadata={"format": "pt"})
@@ -198,28 +193,6 @@ def matrices(part: Part) -> list[nn.Parameter]:
     ]
 
 
-@contextmanager
-def scaled(model: SpeechModel, factor: float) -> Iterator[None]:
-    """Lend the model weights between the base's (`factor` 0) and the adapted ones (1).
-
-    That is `W0 + factor * (alpha / rank) B A`; what is merged or saved in the block keeps the
-    factor. Afterwards the scaling is exactly what it was. A model without LoRA stays as it is.
-
-    Raises:
-        ConfigError: The factor is not a share.
-    """
-    if not 0 <= factor <= 1:
-        raise ConfigError(f"LoRA is scaled by a factor from 0 to 1, got {factor}")
-    kept = [(layer, layer.scaling[_ADAPTER]) for layer in _layers(model).values()]
-    for layer, scaling in kept:
-        layer.scaling[_ADAPTER] = scaling * factor
-    try:
-        yield
-    finally:
-        for layer, scaling in kept:
-            layer.scaling[_ADAPTER] = scaling
-
-
 def _layers(model: SpeechModel) -> dict[str, Any]:
     """Return PEFT's layers by the name that each has in the network."""
     return {
@@ -227,10 +200,6 @@ def _layers(model: SpeechModel) -> dict[str, Any]:
         for name, module in model.network.named_modules()
         if hasattr(module, "lora_A")  # PEFT's class would have to be imported
     }
-
-
-def _full_scaling(layer: Any) -> float:
-    return float(layer.lora_alpha[_ADAPTER] / layer.r[_ADAPTER])
 
 
 def _targeted(model: SpeechModel, parts: Collection[str], targets: Sequence[str]) -> list[str]:

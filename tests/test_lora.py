@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from speechtl.errors import ConfigError, ModelError, OutputError
-from speechtl.lora import LoraSettings, carries, inject, matrices, merge, save_adapter, scaled
+from speechtl.lora import LoraSettings, carries, inject, matrices, merge, save_adapter
 from speechtl.models import SpeechModel, load
 from speechtl.models.base import Family, evaluating
 from speechtl.strategy import Lora, cut, freeze_all_but, strategy, trainable_parameters
@@ -373,54 +373,6 @@ def test_merging_a_model_without_lora_does_nothing(
 # --- between base and adapted ---------------------------------------------------------------------
 
 
-@every_family
-def test_scaled_lends_what_lies_between_the_base_and_the_adapted_model(
-    family: Family, fresh: Callable[[Family], SpeechModel], adapted: Adapted
-) -> None:
-    base, model = fresh(family), adapted(family, rank=3, alpha=10)  # 10 / 3 is no round number
-    wanted = logits(model)
-    with scaled(model, 0):
-        assert logits(model).equal(logits(base))
-    assert logits(model).equal(wanted)
-    with scaled(model, 1):
-        assert logits(model).equal(wanted)
-    with scaled(model, 0.3):
-        between = logits(model)
-        with scaled(model, 0.5):
-            assert not logits(model).equal(between)
-        assert logits(model).equal(between)
-    assert logits(model).equal(wanted)
-
-
-@every_family
-def test_what_is_merged_while_scaled_is_the_interpolation_of_the_weights(
-    family: Family, fresh: Callable[[Family], SpeechModel], adapted: Adapted
-) -> None:
-    base, whole, part = state(fresh(family)), adapted(family), adapted(family)
-    merge(whole)
-    with scaled(part, 0.3):
-        merge(part)
-    end = state(whole)
-    for name, value in state(part).items():
-        torch.testing.assert_close(
-            value, torch.lerp(base[name], end[name], 0.3), rtol=0, atol=1e-6, msg=name
-        )
-
-
-def test_the_scaling_is_given_back_after_an_error(adapted: Adapted) -> None:
-    model = adapted("ctc")
-    wanted = logits(model)
-    with pytest.raises(KeyError), scaled(model, 0.5):
-        raise KeyError
-    assert logits(model).equal(wanted)
-
-
-@pytest.mark.parametrize("factor", [-0.1, 1.1, float("nan")])
-def test_a_factor_that_is_no_share_is_refused(factor: float, adapted: Adapted) -> None:
-    with pytest.raises(ConfigError, match="factor from 0 to 1"), scaled(adapted("ctc"), factor):
-        pass
-
-
 # --- saved for PEFT -------------------------------------------------------------------------------
 
 
@@ -460,18 +412,6 @@ def test_peft_opens_an_adapter_of_many_layers(tmp_path: Path) -> None:
     save_adapter(model, tmp_path / "adapter", base=model.name)
     wanted = logits(model)
     torch.testing.assert_close(opened(model, tmp_path / "adapter"), wanted, rtol=0, atol=1e-5)
-
-
-@every_family
-def test_an_adapter_that_is_saved_while_scaled_keeps_the_factor(
-    family: Family, adapted: Adapted, tmp_path: Path
-) -> None:
-    model = adapted(family, rank=3, alpha=10)
-    with scaled(model, 0.4):
-        wanted = logits(model)
-        save_adapter(model, tmp_path, base=model.name)
-    torch.testing.assert_close(opened(model, tmp_path), wanted, rtol=0, atol=1e-5)
-    assert not logits(model).equal(wanted)
 
 
 def test_an_adapter_says_what_it_belongs_to_and_is_the_same_each_time(
