@@ -156,6 +156,33 @@ class DataFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRound:
+    """One training on speech that the model itself labelled.
+
+    Attributes:
+        round: Its number; 0 is the training on what is transcribed alone.
+        utterances: How many stretches of untranscribed speech there were.
+        minutes: Their length.
+        kept: How many had a label that was sure enough.
+        kept_minutes: Their length.
+        confidence: The least confidence that was enough; None where none was, and in round 0.
+        expected_wer: The error rate of the kept labels as it is on dev, a fraction.
+        left_out: How many were left out, by reason.
+        dev_wer: The WER on dev after the training, a fraction; None where nothing trained.
+    """
+
+    round: int
+    utterances: int = 0
+    minutes: float = 0.0
+    kept: int = 0
+    kept_minutes: float = 0.0
+    confidence: float | None = None
+    expected_wer: float | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    dev_wer: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """Everything about a run that its hypotheses do not say.
 
@@ -165,6 +192,7 @@ class RunFacts:
         revision: The hub commit of the base model, where it has one.
         family: "ctc" or "whisper".
         strategy: What the strategy is called.
+        why: Why `--strategy auto` chose it; None where it was asked for.
         seed: The run's seed.
         normaliser: The normaliser that both systems' texts, and the references, are scored with.
         parameters: How many trained, how many were frozen.
@@ -174,6 +202,9 @@ class RunFacts:
         best_epoch: The epoch whose weights were kept; 0 is the base itself.
         interpolation: How far the kept weights lie from the base's (0) to the trained ones (1).
         sweep: The interpolations that were tried, from 0 upwards.
+        pseudo_labels: The trainings of a run that was given speech without transcripts, the first
+            on what is transcribed alone; none without such speech.
+        kept_round: Which of them the kept weights are of.
         stopped: Why training ended.
         corpus: The corpus' name.
         data: Splits by name (train, dev, test, …).
@@ -193,9 +224,12 @@ class RunFacts:
     cut: str
     timing: Timing
     training: tuple[Epoch, ...] = ()
+    why: str | None = None
     best_epoch: int | None = None
     interpolation: float = 1.0
     sweep: tuple[Swept, ...] = ()
+    pseudo_labels: tuple[LabelRound, ...] = ()
+    kept_round: int = 0
     stopped: str | None = None
     corpus: str = ""
     data: Mapping[str, DataFacts] = field(default_factory=dict)

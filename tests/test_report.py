@@ -13,25 +13,30 @@ import re
 from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.image import imread
 from rich.console import Console
 
 from speechtl import audio
 from speechtl.errors import OutputError
-from speechtl.report import card, html, markdown, phrases, terminal, write_all
+from speechtl.report import card, charts, html, markdown, phrases, terminal, write_all
 from speechtl.scoring import (
     DataFacts,
     Dropped,
     Epoch,
     Hypotheses,
     Hypothesis,
+    LabelRound,
     Parameters,
     Report,
     RunFacts,
+    Swept,
     Timing,
     make_report,
 )
@@ -56,6 +61,18 @@ FACTS = RunFacts(
     dropped=(Dropped("short_1", "shorter than 400 samples"),),
     versions={"torch": "2.11.0"},
     licences=("CC-BY-SA-4.0",),
+)
+
+SWEPT = dataclasses.replace(
+    FACTS,
+    interpolation=0.5,
+    sweep=(
+        Swept(0.0, 0.8, 0.1),
+        Swept(0.25, 0.6, None),
+        Swept(0.5, 0.4, 0.11),
+        Swept(0.75, 0.3, 0.2),
+        Swept(1.0, 0.2, None),
+    ),
 )
 
 
@@ -298,7 +315,7 @@ def test_the_html_report_makes_no_request_and_runs_no_script() -> None:
 
 def test_whatever_stands_in_the_data_is_text_in_html() -> None:
     facts = dataclasses.replace(
-        FACTS,
+        SWEPT,
         accent=SCRIPT,
         model=SCRIPT,
         revision=SCRIPT,
@@ -332,15 +349,13 @@ def test_an_utterance_without_words_says_so() -> None:
 
 
 def test_tables_figures_and_headings_are_what_a_screen_reader_needs() -> None:
-    page = Page(html.render(made(), HYPOTHESES, audio=False))
+    page = Page(html.render(made(SWEPT), HYPOTHESES, audio=False))
     names = [name for name, _ in page.tags]
     assert names.count("caption") == names.count("table")
     assert names.count("figcaption") == names.count("figure")
     assert all("scope" in attributes for attributes in page.having("th"))
-    assert all(
-        "aria-hidden" in attributes or "aria-label" in attributes
-        for attributes in page.having("svg")
-    )
+    named = {"aria-hidden", "aria-label", "aria-labelledby"}
+    assert all(named & attributes.keys() for attributes in page.having("svg"))
     levels = [int(name[1]) for name in names if re.fullmatch(r"h[1-6]", name)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -384,7 +399,7 @@ def test_a_run_without_training_data_or_versions_still_has_a_report() -> None:
     ("best", "share", "told"),
     [
         (1, 1.0, "The weights of epoch 1 were kept, the best on the dev set."),
-        (1, 0.85, "lie 85 % of the way from the base's weights to the"),
+        (1, 0.85, "They lie, as was set, 0.85 of the way from the base's weights to the trained"),
         (0, 0.0, "all that was better on the dev set lost more on the general accent than was"),
         (-1, 0.85, "training found nothing better than the base."),
     ],
@@ -398,6 +413,171 @@ def test_every_report_says_which_weights_were_kept(best: int, share: float, told
     page = Page(html.render(report, HYPOTHESES, audio=False))
     for text in (page.words, markdown.render(report), card.render(report)):
         assert told in text.replace("\\", "").replace("\N{NO-BREAK SPACE}", " ")
+
+
+def everywhere(facts: RunFacts) -> list[str]:
+    """Return what a person reads in the HTML, the Markdown and the card."""
+    report = made(facts)
+    page = Page(html.render(report, HYPOTHESES, audio=False))
+    texts = (page.words, markdown.render(report), card.render(report))
+    return [
+        " ".join(re.sub(r"\\([#*_])", r"\1", text).replace("\N{NO-BREAK SPACE}", " ").split())
+        for text in texts
+    ]
+
+
+UNLIMITED = tuple(dataclasses.replace(point, general_dev_wer=None) for point in SWEPT.sweep)
+TRIED = "Of 4 interpolations between the base's weights (0) and the trained ones (1), "
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {},
+            "0.5 is the best found on the West Midlands dev set within the limit of forgetting: "
+            "WER from 80.0 % to 40.0 %, on the general dev set from 10.0 % to 11.0 %.",
+        ),
+        (
+            {"interpolation": 1.0, "sweep": UNLIMITED},
+            "1 is the best found on the West Midlands dev set: WER from 80.0 % to 20.0 %. No "
+            "general dev set limited what may be forgotten.",
+        ),
+        (
+            {"interpolation": 0.0, "best_epoch": 0},
+            "even that of the least gain, 0.5, passes the limit of forgetting: West Midlands dev "
+            "WER from 80.0 % to 40.0 %, general dev WER from 10.0 % to 11.0 %.",
+        ),
+    ],
+)
+def test_every_report_says_how_the_interpolation_was_chosen(
+    changes: dict[str, Any], told: str
+) -> None:
+    for text in everywhere(dataclasses.replace(SWEPT, **changes)):
+        assert TRIED + told in text
+        assert "as was set" not in text
+
+
+def test_only_a_limit_guards_the_general_accent() -> None:
+    guards = "to the trained ones, which guards the general accent."
+    assert all(guards in text for text in everywhere(SWEPT))
+    for text in everywhere(dataclasses.replace(SWEPT, sweep=UNLIMITED)):
+        assert "They lie 0.5 of the way from the base's weights to the trained ones. " in text
+        assert guards not in text
+
+
+@pytest.mark.parametrize("sweep", [(), (Swept(0.0, 0.5, None),)])
+def test_where_no_interpolation_was_tried_none_is_shown(sweep: tuple[Swept, ...]) -> None:
+    for text in everywhere(dataclasses.replace(FACTS, best_epoch=0, interpolation=0, sweep=sweep)):
+        assert "nterpolation" not in text
+        assert "as was set" not in text
+
+
+def test_markdown_has_a_row_for_each_interpolation() -> None:
+    text = markdown.render(made(SWEPT)).replace("\N{NO-BREAK SPACE}", " ")
+    assert "| interpolation | West Midlands dev WER | General dev WER |" in text
+    assert "| 0.25 | 60.0 % | – |" in text
+    assert "| 0.5 (kept) | 40.0 % | 11.0 % |" in text
+
+
+def test_the_html_report_draws_the_sweep_and_has_it_as_a_table() -> None:
+    text = html.render(made(SWEPT), HYPOTHESES, audio=False)
+    (drawing,) = re.findall(r'<svg class="sweep".*?</svg>', text, re.DOTALL)
+    page = Page(drawing)
+    (image,) = page.having("svg")
+    assert image["role"] == "img"
+    ids = {item["id"] for _, item in page.tags if "id" in item}
+    assert {image["aria-labelledby"], image["aria-describedby"]} == ids
+    said = page.words.replace("\N{NO-BREAK SPACE}", " ")
+    assert "kept: 0.5" in said
+    assert "West Midlands; 0: 80.0 %; 0.25: 60.0 %; 0.5: 40.0 %; 0.75: 30.0 %; 1: 20.0 %." in said
+    assert "General; 0: 10.0 %; 0.5: 11.0 %; 0.75: 20.0 %." in said
+    # The axis ends at 80 %.
+    kept = [(item["cx"], item["cy"]) for item in page.having("circle") if item["class"] == "kept"]
+    assert kept == [("50.0%", "50.0%"), ("50.0%", "86.25%")]
+    assert len(page.having("circle")) == 5 + 3
+    assert "0.5 (kept) 40.0 % 11.0 %" in Page(text).words.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_a_sweep_without_a_general_dev_set_is_one_line_and_one_column() -> None:
+    facts = dataclasses.replace(SWEPT, sweep=UNLIMITED)
+    chart = charts.sweep_chart(facts)
+    assert chart is not None
+    assert [line.name for line in chart.lines] == ["West Midlands"]
+    page = Page(html.render(made(facts), HYPOTHESES, audio=False))
+    assert "General dev" not in page.words
+
+
+def drawn(line: charts.Line) -> list[tuple[float, str, float, float]]:
+    """Return where each label begins sideways, its side, its top and its bottom (pixels)."""
+    return [
+        (label.x, label.anchor, label.y - 11, label.y + 3 + charts.LEADING * len(label.name))
+        for label in line.labels
+    ]
+
+
+RATES = st.integers(0, 250).map(lambda errors: errors / 200)
+
+
+@settings(deadline=None)
+@given(
+    rates=st.lists(st.tuples(RATES, st.none() | RATES), min_size=3, max_size=11),
+    kept=st.integers(0, 10),
+)
+def test_the_accents_labels_never_cover_each_other_or_the_axis(
+    rates: list[tuple[float, float | None]], kept: int
+) -> None:
+    last = len(rates) - 1
+    sweep = tuple(
+        # Both accents are scored with the base and with what is kept.
+        Swept(place / last, wer, general if place not in {0, kept % (last + 1)} else general or 0.0)
+        for place, (wer, general) in enumerate(rates)
+    )
+    chosen = sweep[kept % (last + 1)].interpolation
+    facts = dataclasses.replace(SWEPT, accent="northern_irish", sweep=sweep, interpolation=chosen)
+    chart = charts.sweep_chart(facts)
+    assert chart is not None
+    first, second = map(drawn, chart.lines)
+    for (x, side, top, bottom), (other_x, other_side, other_top, other_bottom) in itertools.product(
+        first, second
+    ):
+        if (x, side) == (other_x, other_side):
+            assert bottom <= other_top or other_bottom <= top
+        assert max(bottom, other_bottom) <= chart.height + 8
+    assert all(sum(label.is_kept for label in line.labels) == 1 for line in chart.lines)
+
+
+def test_what_lora_trained_is_not_the_base_s_own() -> None:
+    facts = dataclasses.replace(
+        FACTS, strategy="lora", parameters=Parameters(trainable=96, frozen=4_000)
+    )
+    page, text, readme = everywhere(facts)
+    assert (
+        "The strategy “lora” trained low-rank matrices of 96 parameters beside the base's 4,000, "
+        "which stayed frozen until the matrices were merged into them; the cut"
+    ) in readme
+    merged = "low-rank matrices, merged into the frozen ones after training"
+    assert f"Parameters: 96 trained ({merged}), 4,000 frozen" in text
+    assert f"96 parameters (2.3 %): {merged}" in page
+    assert (
+        "trained 3,000,000 of the base's parameters and left 1,000,000 frozen"
+        in everywhere(FACTS)[2]
+    )
+
+
+def test_a_new_head_is_named_beside_the_base_s_scores() -> None:
+    facts = dataclasses.replace(FACTS, strategy="new-head")
+    note = "Base is the model with its new head, before training"
+    page, text, readme = everywhere(facts)
+    assert page.index("West Midlands WER") < page.index(note) < page.index("Before and after")
+    assert text.index("West Midlands WER") < text.index(note) < text.index("Scores")
+    assert readme.index("West Midlands WER") < readme.index(note) < readme.index("Use")
+    assert "Base is the model before adaptation, with its new head, adapted the" in page
+    assert "Base is the model before adaptation, with its new head, adapted the" in readme
+    assert "put a new head of 3,000,000 parameters on the base" in readme
+    assert note in shown(made(facts), width=80)
+    assert all("new head" not in text for text in everywhere(FACTS))
+    assert "new head" not in shown(made(), width=80)
 
 
 def test_a_loss_that_is_no_number_is_left_out_of_the_curve() -> None:
@@ -465,3 +645,55 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file", encoding="utf-8")
     with pytest.raises(OutputError, match="run"):
         write_all(made(), HYPOTHESES, tmp_path / "run")
+
+
+# --- speech without transcripts, and what was chosen ----------------------------------------------
+
+
+LABELLED = (
+    LabelRound(round=0, dev_wer=0.5),
+    LabelRound(
+        round=1,
+        utterances=1200,
+        minutes=61.0,
+        kept=900,
+        kept_minutes=40.2,
+        confidence=0.8,
+        expected_wer=0.29,
+        left_out={"not sure enough": 298, "no text": 2},
+        dev_wer=0.4,
+    ),
+    LabelRound(round=2, utterances=1200, minutes=61.0),
+)
+
+
+def test_every_report_tells_what_each_round_of_labels_gave() -> None:
+    told = made(dataclasses.replace(FACTS, pseudo_labels=LABELLED, kept_round=1))
+    lines = phrases.label_rounds(told.facts)
+    space = "\N{NO-BREAK SPACE}"
+    assert lines == [
+        f"Trained on what is transcribed alone: dev WER 50.0{space}%.",
+        "Round 1: 900 of 1,200 stretches of untranscribed speech labelled (40.2 of 61.0 min, 298 "
+        f"not sure enough, 2 no text); their WER, as far as dev tells: 29.0{space}%. After it dev "
+        f"WER 40.0{space}%, kept.",
+        "Round 2: 0 of 1,200 stretches of untranscribed speech labelled (0.0 of 61.0 min); nothing "
+        "to train on.",
+    ]
+    for text in (html.render(told, HYPOTHESES), markdown.render(told), card.render(told)):
+        for line in lines:
+            assert line.split(":")[0] in text
+        assert "298 not sure enough" in text
+    assert phrases.label_rounds(FACTS) == []
+
+
+def test_why_a_strategy_was_chosen_stands_beside_it() -> None:
+    told = made(dataclasses.replace(FACTS, why="it gains most"))
+    assert "chosen by “auto”: it gains most" in html.render(told, HYPOTHESES)
+    assert "(auto: it gains most), cut at" in markdown.render(told)
+    assert "auto" not in markdown.render(made()).split("Strategy")[1].split("\n")[0]
+
+
+def test_a_base_of_random_weights_is_told() -> None:
+    told = made(dataclasses.replace(FACTS, strategy="from-scratch"))
+    for text in (html.render(told, HYPOTHESES), markdown.render(told), card.render(told)):
+        assert "architecture with random weights" in text

@@ -16,11 +16,15 @@ import yaml
 from speechtl.report import markdown
 from speechtl.report.phrases import (
     accent_name,
+    base_note,
     count,
     headline,
     kept_weights,
+    label_rounds,
     percent,
     set_name,
+    sweep_outcome,
+    trained,
 )
 from speechtl.scoring import Report
 
@@ -43,7 +47,11 @@ def render(report: Report) -> str:
         count=count,
         percent=percent,
         accent_name=accent_name,
+        base_note=base_note,
         kept_weights=kept_weights,
+        label_rounds=label_rounds,
+        sweep_outcome=sweep_outcome,
+        trained=trained,
     )
     return environment.get_template("card.md.j2").render(
         front_matter=_yaml(_front_matter(report)),

@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import functools
 import io
-import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 import jinja2
 import librosa
@@ -20,17 +17,22 @@ from matplotlib import image
 from speechtl.audio import SAMPLE_RATE, Waveform, read
 from speechtl.errors import DataError
 from speechtl.metrics import align_words
+from speechtl.report.charts import axis_top, curves, sweep_chart
 from speechtl.report.phrases import (
     accent_name,
     axis_end,
+    base_note,
     change,
     count,
     kept_weights,
+    label_rounds,
     percent,
     points,
     set_name,
+    sweep_outcome,
+    trained_how,
 )
-from speechtl.scoring import Epoch, Hypotheses, Hypothesis, Report, SetScore
+from speechtl.scoring import Hypotheses, Hypothesis, Report, SetScore
 
 __all__ = ["render"]
 
@@ -54,22 +56,6 @@ class Mark:
     kind: str
     word: str
     instead: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A measure over the epochs, placed in a box: all coordinates in per cent of its sides."""
-
-    name: str
-    top: str
-    points: tuple[tuple[float, float], ...]
-    values: tuple[str, ...]
-    kept: int | None
-
-    @property
-    def segments(self) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
-        """The lines between neighbouring points."""
-        return tuple(zip(self.points, self.points[1:], strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +90,7 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         percent=percent,
         points=points,
     )
-    top = _axis_top(
+    top = axis_top(
         rate
         for score in report.sets.values()
         for rate in (score.base.wer, score.adapted.wer)
@@ -114,14 +100,19 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         report=report,
         facts=report.facts,
         set_name=functools.partial(set_name, report),
+        base_note=base_note,
         kept_weights=kept_weights,
+        label_rounds=label_rounds,
+        sweep_outcome=sweep_outcome,
+        trained_how=trained_how,
         top=top,
         speakers_top=_speakers_top,
         speakers_at_once=SPEAKERS_AT_ONCE,
         examples_at_once=EXAMPLES_AT_ONCE,
         place=_place,
         marks=marks,
-        curves=_curves(report.facts.training, report.facts.best_epoch),
+        curves=curves(report.facts.training, report.facts.best_epoch),
+        sweep=sweep_chart(report.facts),
         recordings=_recordings(report, hypotheses) if audio else {},
     )
 
@@ -143,61 +134,14 @@ def marks(reference: str, hypothesis: str) -> tuple[Mark, ...]:
     return tuple(found)
 
 
-def _axis_top(values: Iterable[float]) -> float:
-    """Return the end of an axis from 0: the smallest round number that holds all values."""
-    highest = max(values, default=0.0)
-    if highest <= 0:
-        return 1.0
-    magnitude = 10.0 ** math.floor(math.log10(highest))
-    steps = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
-    # Rounded, since 0.6 / 0.1 is a little less than 6 in binary.
-    return next(step * magnitude for step in steps if round(highest / magnitude, 9) <= step)
-
-
 def _speakers_top(score: SetScore) -> float:
     rates = ((item.base_wer, item.adapted_wer) for item in score.per_speaker)
-    return _axis_top(rate for pair in rates for rate in pair if rate is not None)
+    return axis_top(rate for pair in rates for rate in pair if rate is not None)
 
 
 def _place(value: float | None, top: float) -> str:
     """Return where a value lies on an axis from 0 to `top`, in per cent for SVG."""
     return f"{0.0 if value is None else 100 * value / top:.2f}%"
-
-
-def _curves(epochs: Sequence[Epoch], kept: int | None) -> list[Curve]:
-    losses = [(item.epoch, item.loss) for item in epochs if _is_number(item.loss)]
-    rates = [(item.epoch, item.dev_wer) for item in epochs if _is_number(item.dev_wer)]
-    curves = []
-    if len(losses) > 1:
-        curves.append(_curve("Training loss", losses, kept, is_rate=False))
-    if len(rates) > 1:
-        curves.append(_curve("WER on the dev set", rates, kept, is_rate=True))
-    return curves
-
-
-def _is_number(value: float | None) -> TypeGuard[float]:
-    return value is not None and math.isfinite(value)
-
-
-def _curve(
-    name: str, series: Sequence[tuple[int, float]], kept: int | None, *, is_rate: bool
-) -> Curve:
-    epochs, values = zip(*series, strict=True)
-    top = _axis_top(values)
-    first, last = epochs[0], epochs[-1]
-    points = tuple(
-        (round(100 * (epoch - first) / (last - first), 2), round(100 - 100 * value / top, 2))
-        for epoch, value in series
-    )
-    texts = [percent(value) if is_rate else f"{value:.3g}" for value in values]
-    labels = tuple(f"epoch {epoch}: {text}" for epoch, text in zip(epochs, texts, strict=True))
-    return Curve(
-        name=name,
-        top=axis_end(top) if is_rate else f"{top:g}",
-        points=points,
-        values=labels,
-        kept=epochs.index(kept) if kept in epochs else None,
-    )
 
 
 def _recordings(report: Report, hypotheses: Hypotheses) -> dict[tuple[str, str], Recording]:

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Sequence
 
 from speechtl.report.phrases import (
     accent_name,
+    base_note,
     count,
     headline,
     kept_weights,
+    label_rounds,
     percent,
     points,
     set_name,
+    sweep_outcome,
+    trained_how,
 )
-from speechtl.scoring import Example, Report, SetScore
+from speechtl.scoring import Example, Report, RunFacts, SetScore
 
 __all__ = ["escape", "render", "scores_table", "table"]
 
@@ -25,14 +29,18 @@ def render(report: Report) -> str:
     parts = [
         f"# {escape(accent_name(facts.accent))}: {escape(facts.model)}, before and after",
         "\n".join(f"- **{escape(headline(report, name))}**" for name in report.sets),
+        escape(base_note(facts)),
         "## Scores",
         scores_table(report),
     ]
     for name, score in report.sets.items():
         parts += [f"## {escape(set_name(report, name))}, by speaker", _speakers_table(score)]
     if facts.training:
-        told = ("## Training", escape(kept_weights(facts)), _training_table(report))
-        parts += filter(None, told)
+        parts += ["## Training", escape(kept_weights(facts))]
+        parts += ["\n".join(f"- {escape(line)}" for line in label_rounds(facts))]
+        parts += [_training_table(report)]
+    if len(facts.sweep) > 1:
+        parts += ["## Interpolation", escape(sweep_outcome(facts)), _sweep_table(facts)]
     for name, score in report.sets.items():
         for title, examples in (("repaired", score.repaired), ("broken", score.broken)):
             if examples:
@@ -42,7 +50,7 @@ def render(report: Report) -> str:
     if facts.dropped:
         rows = [(item.id, item.reason) for item in facts.dropped]
         parts += ["## Left out", table(("utterance", "reason"), rows)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def scores_table(report: Report) -> str:
@@ -133,6 +141,21 @@ def _training_table(report: Report) -> str:
     )
 
 
+def _sweep_table(facts: RunFacts) -> str:
+    return table(
+        ("interpolation", f"{escape(accent_name(facts.accent))} dev WER", "General dev WER"),
+        [
+            (
+                f"{point.interpolation:g}"
+                f"{' (kept)' if point.interpolation == facts.interpolation else ''}",
+                percent(point.dev_wer),
+                percent(point.general_dev_wer),
+            )
+            for point in facts.sweep
+        ],
+    )
+
+
 def _examples_table(examples: Sequence[Example]) -> str:
     return table(
         ("utterance", "reference", "base", "adapted", "word errors"),
@@ -151,12 +174,17 @@ def _examples_table(examples: Sequence[Example]) -> str:
 
 def _run_list(report: Report) -> str:
     facts = report.facts
+    how = trained_how(facts)
     lines = [
         ("Model", facts.model + (f" at {facts.revision}" if facts.revision else "")),
-        ("Strategy", f"{facts.strategy}, cut at {facts.cut}"),
+        (
+            "Strategy",
+            f"{facts.strategy}{f' (auto: {facts.why})' if facts.why else ''}, cut at {facts.cut}",
+        ),
         (
             "Parameters",
-            f"{count(facts.parameters.trainable)} trained, {count(facts.parameters.frozen)} frozen",
+            f"{count(facts.parameters.trainable)} trained{f' ({how})' if how else ''}, "
+            f"{count(facts.parameters.frozen)} frozen",
         ),
         ("Seed", str(facts.seed)),
         ("Normaliser", facts.normaliser),

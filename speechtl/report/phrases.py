@@ -7,14 +7,19 @@ from speechtl.scoring import Report, RunFacts, SetScore
 __all__ = [
     "accent_name",
     "axis_end",
+    "base_note",
     "change",
     "count",
     "headline",
     "kept_weights",
+    "label_rounds",
     "percent",
     "points",
     "set_name",
     "summary",
+    "sweep_outcome",
+    "trained",
+    "trained_how",
 ]
 
 NONE = "–"
@@ -71,9 +76,106 @@ def kept_weights(facts: RunFacts) -> str:
         return f"{kept}: training found nothing better than the base."
     if facts.interpolation == 1:
         return f"{kept}."
+    told = "" if facts.sweep else ", as was set,"
+    guarded = not facts.sweep or facts.sweep[0].general_dev_wer is not None
     return (
-        f"{kept}. They lie {100 * facts.interpolation:.0f}{SPACE}% of the way from the base's "
-        "weights to the trained ones, which guards the general accent."
+        f"{kept}. They lie{told} {facts.interpolation:g} of the way from the base's weights to the "
+        f"trained ones{', which guards the general accent' if guarded else ''}."
+    )
+
+
+def sweep_outcome(facts: RunFacts) -> str:
+    """Return what the interpolations that were tried gave on dev; nothing where none were."""
+    if len(facts.sweep) < 2:
+        return ""
+    base, *others = facts.sweep
+    tried = (
+        f"Of {count(len(others), 'interpolation')} between the base's weights (0) and the trained "
+        "ones (1)"
+    )
+    accent = accent_name(facts.accent)
+    chosen = next((point for point in others if point.interpolation == facts.interpolation), None)
+    if chosen is None:
+        scored = [point for point in others if point.general_dev_wer is not None]
+        if not scored:
+            return ""
+        least = max(scored, key=lambda point: point.dev_wer)
+        return (
+            f"{tried}, even that of the least gain, {least.interpolation:g}, passes the limit of "
+            f"forgetting: {accent} dev WER {_became(base.dev_wer, least.dev_wer)}, general dev WER "
+            f"{_became(base.general_dev_wer, least.general_dev_wer)}."
+        )
+    best = f"{tried}, {chosen.interpolation:g} is the best found on the {accent} dev set"
+    if chosen.general_dev_wer is None:
+        return (
+            f"{best}: WER {_became(base.dev_wer, chosen.dev_wer)}. No general dev set limited what "
+            "may be forgotten."
+        )
+    return (
+        f"{best} within the limit of forgetting: WER {_became(base.dev_wer, chosen.dev_wer)}, on "
+        f"the general dev set {_became(base.general_dev_wer, chosen.general_dev_wer)}."
+    )
+
+
+def label_rounds(facts: RunFacts) -> list[str]:
+    """Return what each round of labelling untranscribed speech gave; none where there was none."""
+    told = []
+    for item in facts.pseudo_labels:
+        dev = f"dev WER {percent(item.dev_wer)}"
+        kept = ", kept" if item.round == facts.kept_round else ""
+        if not item.round:
+            told.append(f"Trained on what is transcribed alone: {dev}{kept}.")
+            continue
+        left = "".join(f", {count(number)} {why}" for why, number in item.left_out.items())
+        line = (
+            f"Round {item.round}: {count(item.kept)} of {count(item.utterances)} stretches of "
+            f"untranscribed speech labelled ({item.kept_minutes:.1f} of {item.minutes:.1f} min"
+            f"{left})"
+        )
+        if item.dev_wer is None:
+            told.append(f"{line}; nothing to train on.")
+        else:
+            wrong = percent(item.expected_wer)
+            told.append(f"{line}; their WER, as far as dev tells: {wrong}. After it {dev}{kept}.")
+    return told
+
+
+def trained(facts: RunFacts) -> str:
+    """Return what the strategy did to the base's parameters, as the rest of a sentence."""
+    new, old = count(facts.parameters.trainable), count(facts.parameters.frozen)
+    match facts.strategy:
+        case "lora":
+            return (
+                f"trained low-rank matrices of {new} parameters beside the base's {old}, which "
+                "stayed frozen until the matrices were merged into them"
+            )
+        case "new-head":
+            return (
+                f"put a new head of {new} parameters on the base, trained that and left {old} "
+                "frozen"
+            )
+        case _:
+            return f"trained {new} of the base's parameters and left {old} frozen"
+
+
+def trained_how(facts: RunFacts) -> str:
+    """Return what the trained parameters are, where they are not the base's own; else nothing."""
+    return {
+        "lora": "low-rank matrices, merged into the frozen ones after training",
+        "new-head": "the new head",
+    }.get(facts.strategy, "")
+
+
+def base_note(facts: RunFacts) -> str:
+    """Return what was scored as the base, where it is not the model as it came; else nothing."""
+    if facts.strategy == "from-scratch":
+        return "Base is the model's architecture with random weights: nothing was learnt before."
+    if facts.strategy != "new-head":
+        return ""
+    return (
+        "Base is the model with its new head, before training: the head's rows are copied for "
+        "characters that the model knew and random for all others; all are random if it had no "
+        "trained head, or if the new one has a bottleneck. The model as it came was not scored."
     )
 
 
@@ -96,6 +198,10 @@ def headline(report: Report, name: str) -> str:
 def summary(report: Report) -> str:
     """Return the whole result in one sentence for each set."""
     return " ".join(f"{headline(report, name)}." for name in report.sets)
+
+
+def _became(before: float | None, after: float | None) -> str:
+    return f"from {percent(before)} to {percent(after)}"
 
 
 def _signed(number: float, *, plus: bool) -> str:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from speechtl.report.phrases import percent, points, set_name, summary
+from speechtl.report.phrases import base_note, percent, points, set_name, summary
 from speechtl.scoring import Report, SetScore, SystemScore
 
 __all__ = ["render"]
@@ -36,7 +36,10 @@ def render(report: Report) -> RenderableType:
         "CER and substitutions/deletions/insertions (S/D/I): before above, after below; texts "
         f"normalised by “{report.facts.normaliser}”."
     )
-    return Group(table, Text(summary(report), style="bold"), Text(legend, style="dim"))
+    told = [Text(summary(report), style="bold"), Text(legend, style="dim")]
+    if note := base_note(report.facts):
+        told.insert(1, Text(note))
+    return Group(table, *told)
 
 
 def _cells(score: SetScore) -> list[RenderableType]:
