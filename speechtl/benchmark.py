@@ -1,4 +1,4 @@
-"""Many runs in one table: each combination of accents, models, strategies and seeds.
+"""Many runs in one table: each combination of accents, models, strategies, minutes and seeds.
 
 What is finished is on disk and is not run again, so the same command resumes where it stopped.
 """
@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -35,6 +36,7 @@ __all__ = ["Grid", "Row", "Spread", "run", "spreads", "table", "write"]
 
 # Okabe and Ito's blue and orange: apart for every kind of colour vision, and in grey.
 _COLOURS = {"before": "#0072B2", "after": "#E69F00"}
+_LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _UNSAFE = re.compile(r"[^\w.@-]+")
 
@@ -47,6 +49,8 @@ class Grid:
         accents: Accents that have a file in `configs/accents`.
         models: Starter names, checkpoint folders, or hub ids with an optional `@revision`.
         strategies: Strategies of either family.
+        minutes: The most minutes of training speech; None takes all there are. A combination that
+            asks for more than its corpus holds is left out. Several make a learning curve.
         seeds: Whole numbers from 0, as text or numbers.
         epochs: The most epochs of each run; None takes the default.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -57,7 +61,8 @@ class Grid:
 
     accents: tuple[str, ...]
     models: tuple[str, ...]
-    strategies: tuple[str, ...] = ("encoder",)
+    strategies: tuple[str, ...] = ("auto",)
+    minutes: tuple[float | None, ...] = (None,)
     seeds: tuple[str | int, ...] = (0,)
     epochs: int | None = None
     device: str = "auto"
@@ -65,7 +70,7 @@ class Grid:
     def __post_init__(self) -> None:
         empty = [
             f"{name} must name at least one"
-            for name in ("accents", "models", "strategies", "seeds")
+            for name in ("accents", "models", "strategies", "minutes", "seeds")
             if not getattr(self, name)
         ]
         faults = [*empty, *_unknown_names(self)]
@@ -81,7 +86,9 @@ class Row:
         accent: The accent that was adapted to.
         model: The base model.
         strategy: What trained.
+        minutes: The most minutes of training speech that were asked for; None where all were.
         seed: The run's seed.
+        trained_minutes: The minutes of the accent's speech that were trained on.
         trainable: Parameters that trained.
         seconds: How long the run took (s), when it was run.
         target_wer_before: The base model's WER on the accent's test set.
@@ -97,6 +104,8 @@ class Row:
     model: str
     strategy: str
     seed: int
+    minutes: float | None = None
+    trained_minutes: float | None = None
     trainable: int | None = None
     seconds: float | None = None
     target_wer_before: float | None = None
@@ -110,12 +119,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """The mean, the least and the most over the seeds of one accent, model and strategy.
+    """The mean, the least and the most over the seeds of one accent, model, strategy and minutes.
 
     Attributes:
         accent: The accent.
         model: The base model.
         strategy: What trained.
+        minutes: The most minutes of training speech; None where all were used.
         seeds: How many seeds have a result.
         values: `(mean, least, most)` by the name of the field of `Row`, for those that have values.
     """
@@ -123,6 +133,7 @@ class Spread:
     accent: str
     model: str
     strategy: str
+    minutes: float | None
     seeds: int
     values: dict[str, tuple[float, float, float]]
 
@@ -164,6 +175,9 @@ def run(
         KeyboardInterrupt: A run was stopped by hand; it is run again next time.
     """
     configs = _configs(grid, output)
+    for config in (short := [c for c in configs if _is_short(c)]):
+        say(f"left out, there is not so much speech: {_describe(config)}")
+    configs = [config for config in configs if config not in short]
     rows: list[Row] = []
     for number, config in enumerate(configs, start=1):
         say(f"[{number}/{len(configs)}] {_describe(config)}")
@@ -185,20 +199,25 @@ def _configs(grid: Grid, output: Path) -> list[RunConfig]:
     """Return the configuration of each combination, checked, in the order of the table."""
     runs = output / "runs"
     combinations = itertools.product(
-        _once(grid.accents), _once(grid.models), _once(grid.strategies), _once(map(int, grid.seeds))
+        _once(grid.accents),
+        _once(grid.models),
+        _once(grid.strategies),
+        _once(grid.minutes),
+        _once(map(int, grid.seeds)),
     )
     configs = []
-    for accent, model, strategy, seed in combinations:
-        # The epochs are part of the name: a run with others is not the run that was asked for.
-        limit = "" if grid.epochs is None else f"-{grid.epochs}-epochs"
+    for accent, model, strategy, minutes, seed in combinations:
+        # Part of the name: a run with others is not the run that was asked for.
+        limit = "" if minutes is None else f"-{minutes:g}-minutes"
+        limit += "" if grid.epochs is None else f"-{grid.epochs}-epochs"
         settings: dict[str, Any] = {
             "accent": accent,
             "model": model,
             "strategy": strategy,
+            "minutes": minutes,
             "seed": seed,
             "device": grid.device,
             "output": runs / f"{_slug(model)}-{strategy}-{accent}-{seed}{limit}",
-            "overwrite": True,
         }
         if grid.epochs is not None:
             settings["training"] = {"epochs": grid.epochs}
@@ -218,12 +237,25 @@ def _check_folders(configs: Sequence[RunConfig]) -> None:
             )
 
 
+def _is_short(config: RunConfig) -> bool:
+    """Return whether fewer minutes are there than a configuration asks for."""
+    if config.minutes is None:
+        return False
+    try:
+        train = pipeline.prepare_data(replace(config, minutes=None)).train
+        return train.duration < 60 * config.minutes
+    except SpeechtlError:  # told where it is run
+        return False
+
+
 def _result(
     config: RunConfig, *, say: Callable[[str], None], adapt: Callable[[RunConfig], Report]
 ) -> tuple[Row, bool]:
     """Return the row of one combination, and whether it was stopped by hand."""
     try:
-        report = adapt(config)
+        # What a run that was killed left is gone on with; anything else in the folder goes.
+        unfinished = _saved(config) is not None and not _report_path(config).exists()
+        report = adapt(replace(config, overwrite=not unfinished))
     except SpeechtlError as error:
         reason = str(error)
     except Exception as error:  # a fault of a library in one run must not cost the others
@@ -240,40 +272,55 @@ def _result(
 
 def _finished(config: RunConfig) -> Report | None:
     """Return the report of a run that is complete, None where it has to be run."""
-    path = pipeline.run_folder(config) / "report.json"
-    if not path.is_file():
-        return None
     try:
-        report = Report.from_json(path.read_text(encoding="utf-8"))
+        report = Report.from_json(_report_path(config).read_text(encoding="utf-8"))
     except (DataError, OSError, UnicodeDecodeError):
         return None
     # Ctrl-C in a run ends its training early: what it then scored is not the run's result.
-    return report if report.facts.stopped != "interrupted" and _is_of(report, config) else None
+    ended = report.facts.stopped != "interrupted"
+    return report if ended and _saved(config) == report.facts.revision else None
 
 
-def _is_of(report: Report, config: RunConfig) -> bool:
-    """Return whether the run in a configuration's folder had its settings and its base model."""
+def _report_path(config: RunConfig) -> Path:
+    return pipeline.run_folder(config) / "report.json"
+
+
+def _saved(config: RunConfig) -> str | None:
+    """Return the revision of the model that the run in a configuration's folder began with.
+
+    None where there is none, or where it had other settings or another base model.
+    """
     path = pipeline.run_folder(config) / "config.yaml"
     try:
         saved = run_config(read_yaml(path), where=str(path))
-        revision = local_revision(config.model)
-    except SpeechtlError:
-        return False
+        revision = str(yaml.safe_load(path.read_text(encoding="utf-8"))["facts"]["model_revision"])
+        here = local_revision(config.model)
+    except (SpeechtlError, LookupError, TypeError):
+        return None
     asked = pipeline.settings(config)
-    # What suits the model a run found out for itself.
-    training = replace(asked.training, learning_rate=saved.training.learning_rate)
-    if config.strategy == "new-head":
-        training = replace(training, interpolation=saved.training.interpolation)
-    return saved == replace(asked, training=training) and revision in {None, report.facts.revision}
+    # What was left open a run found out for itself.
+    found = {
+        field.name: getattr(saved.training, field.name)
+        for field in fields(asked.training)
+        if getattr(asked.training, field.name) in {None, "auto"}
+    }
+    asked = replace(asked, training=replace(asked.training, **found))
+    if asked.strategy == "auto":
+        asked = replace(asked, strategy=saved.strategy)
+    same_base = here is None or revision.partition("-random-")[0] == here
+    return revision if saved == asked and same_base else None
 
 
 def _row(config: RunConfig, report: Report) -> Row:
     facts, target, general = report.facts, report.sets["target"], report.sets.get("general")
+    train = facts.data.get("train")
     return Row(
         accent=config.accent,
         model=config.model,
-        strategy=facts.strategy,
+        strategy=config.strategy,
         seed=config.seed,
+        minutes=config.minutes,
+        trained_minutes=train.minutes if train else None,
         trainable=facts.parameters.trainable,
         seconds=facts.timing.total_s,
         target_wer_before=target.base.wer,
@@ -291,6 +338,7 @@ def _failed(config: RunConfig, reason: str) -> Row:
         model=config.model,
         strategy=config.strategy,
         seed=config.seed,
+        minutes=config.minutes,
         error=" ".join(reason.split()),
     )
 
@@ -298,8 +346,12 @@ def _failed(config: RunConfig, reason: str) -> Row:
 def _describe(config: RunConfig) -> str:
     return (
         f"{accent_name(config.accent)}, {config.model}, strategy {config.strategy}, "
-        f"seed {config.seed}"
+        f"{_minutes(config.minutes)}seed {config.seed}"
     )
+
+
+def _minutes(minutes: float | None) -> str:
+    return "" if minutes is None else f"{minutes:g} min, "
 
 
 def _slug(model: str) -> str:
@@ -324,10 +376,13 @@ def _unknown_names(grid: Grid) -> Iterator[str]:
                 f"{_unknown('model', model, tuple(STARTERS))}, or give a checkpoint folder or a "
                 "hub id (owner/name)"
             )
-    strategies = _once(name for names in STRATEGIES.values() for name in names)
+    strategies = ["auto", *_once(name for names in STRATEGIES.values() for name in names)]
     for strategy in grid.strategies:
         if strategy not in strategies:
             yield _unknown("strategy", strategy, strategies)
+    for minutes in grid.minutes:
+        if minutes is not None and not minutes > 0:
+            yield f"minutes must be above 0, got {minutes:g}"
     for seed in grid.seeds:
         if not re.fullmatch(r"[0-9]+", str(seed)):
             yield f"seeds must be whole numbers from 0, got '{seed}'"
@@ -346,24 +401,32 @@ def _is_model(name: str) -> bool:
 
 
 def spreads(rows: Sequence[Row]) -> list[Spread]:
-    """Return mean, least and most of each accent, model and strategy that has several seeds."""
+    """Return mean, least and most of each combination that has several seeds."""
     found = []
-    for (accent, model, strategy), group in _groups(rows).items():
+    for (accent, model, strategy, minutes), group in _groups(rows).items():
         if len(group) > 1:
             values = {name: _spread(group, name) for name in _SPREAD_FIELDS}
             kept = {name: value for name, value in values.items() if value is not None}
             found.append(
-                Spread(accent=accent, model=model, strategy=strategy, seeds=len(group), values=kept)
+                Spread(
+                    accent=accent,
+                    model=model,
+                    strategy=strategy,
+                    minutes=minutes,
+                    seeds=len(group),
+                    values=kept,
+                )
             )
     return found
 
 
-def _groups(rows: Sequence[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    """Return the rows that have a result by accent, model and strategy."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+def _groups(rows: Sequence[Row]) -> dict[tuple[str, str, str, float | None], list[Row]]:
+    """Return the rows that have a result by accent, model, strategy and minutes."""
+    groups: dict[tuple[str, str, str, float | None], list[Row]] = {}
     for row in rows:
         if row.error is None:
-            groups.setdefault((row.accent, row.model, row.strategy), []).append(row)
+            key = (row.accent, row.model, row.strategy, row.minutes)
+            groups.setdefault(key, []).append(row)
     return groups
 
 
@@ -401,7 +464,9 @@ _MEASURED = (
 
 
 def _terminal_cells(row: Row) -> list[Text]:
-    name = Text(f"{accent_name(row.accent)}, {row.seed}\n{row.model}, {row.strategy}")
+    name = Text(
+        f"{accent_name(row.accent)}, {_minutes(row.minutes)}{row.seed}\n{row.model}, {row.strategy}"
+    )
     if row.error is not None:
         return [name, Text("–"), Text("–"), Text("failed", style="red")]
     difference = row.target_wer_difference
@@ -422,15 +487,19 @@ def _terminal_cells(row: Row) -> list[Text]:
 
 
 def _label(row: Row) -> str:
-    return f"{accent_name(row.accent)}, {row.model}, {row.strategy}, seed {row.seed}"
+    return (
+        f"{accent_name(row.accent)}, {row.model}, {row.strategy}, {_minutes(row.minutes)}"
+        f"seed {row.seed}"
+    )
 
 
 def _cells(row: Row) -> list[str]:
-    """Return a row's cells for people: accent, model, strategy, seed, and what was measured."""
+    """Return a row's cells for people: what was combined, and what was measured."""
     return [
         accent_name(row.accent),
         row.model,
         row.strategy,
+        "–" if row.trained_minutes is None else f"{row.trained_minutes:.1f}",
         str(row.seed),
         "–" if row.trainable is None else f"{row.trainable:,}",
         "–" if row.seconds is None else f"{row.seconds:.0f} s",
@@ -444,6 +513,8 @@ def _cells(row: Row) -> list[str]:
 def write(rows: Sequence[Row], output: Path) -> None:
     """Write benchmark.csv (fractions), benchmark.md and benchmark.png, each whole or not at all.
 
+    Rows of several amounts of training speech are drawn in learning-curve.png.
+
     Raises:
         OutputError: The folder cannot be written.
     """
@@ -456,8 +527,15 @@ def write(rows: Sequence[Row], output: Path) -> None:
         written.writeheader()
         written.writerows(asdict(row) for row in rows)
     write_text(output / "benchmark.md", _markdown(rows))
-    with replacing(output / "benchmark.png") as partial:
-        _picture(rows).savefig(partial, format="png", dpi=150)
+    pictures = {"benchmark.png": _bars([row for row in rows if row.minutes is None])}
+    if any(row.minutes is not None for row in rows):
+        curves = _learning_curves([row for row in rows if row.minutes is not None])
+        # Without bars, the curves are all there is to see.
+        pictures = {name: drawn for name, drawn in pictures.items() if drawn.axes}
+        pictures["learning-curve.png"] = curves
+    for name, picture in pictures.items():
+        with replacing(output / name) as partial:
+            picture.savefig(partial, format="png", dpi=150)
 
 
 def _markdown(rows: Sequence[Row]) -> str:
@@ -469,7 +547,7 @@ def _markdown(rows: Sequence[Row]) -> str:
         "",
         *_markdown_table(
             (
-                "Accent", "Model", "Strategy", "Seed", "Trained parameters", "Time",
+                "Accent", "Model", "Strategy", "Minutes", "Seed", "Trained parameters", "Time",
                 "WER before → after", "Absolute difference", "Relative reduction",
                 "General WER before → after",
             ),
@@ -480,7 +558,7 @@ def _markdown(rows: Sequence[Row]) -> str:
         lines += ["", "## Over the seeds", "", "Mean (least to most).", ""]
         lines += _markdown_table(
             (
-                "Accent", "Model", "Strategy", "Seeds", "WER before", "WER after",
+                "Accent", "Model", "Strategy", "Minutes", "Seeds", "WER before", "WER after",
                 "Absolute difference", "Relative reduction", "General WER before",
                 "General WER after",
             ),
@@ -493,7 +571,8 @@ def _markdown(rows: Sequence[Row]) -> str:
 
 
 def _spread_cells(spread: Spread) -> list[str]:
-    cells = [accent_name(spread.accent), spread.model, spread.strategy, str(spread.seeds)]
+    minutes = "all" if spread.minutes is None else f"{spread.minutes:g}"
+    cells = [accent_name(spread.accent), spread.model, spread.strategy, minutes, str(spread.seeds)]
     for name in _SPREAD_FIELDS:
         shown = points if name == "target_wer_difference" else percent
         if name in spread.values:
@@ -508,18 +587,18 @@ def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    # Names to the left, numbers to the right.
+    # Three names to the left, numbers to the right.
     return [line(header), line(["---"] * 3 + ["---:"] * (len(header) - 3)), *map(line, rows)]
 
 
 # --- the picture ----------------------------------------------------------------------------------
 
 
-def _picture(rows: Sequence[Row]) -> Figure:
+def _bars(rows: Sequence[Row]) -> Figure:
     """Return grouped bars: a panel for each model and strategy, two bars for each accent."""
     groups = _groups(rows)
-    panels = _once((model, strategy) for _, model, strategy in groups)
-    accents = _once(accent for accent, _, _ in groups)
+    panels = _once((model, strategy) for _, model, strategy, _ in groups)
+    accents = _once(accent for accent, _, _, _ in groups)
     width = max(4.0, 1.5 + 1.1 * len(accents))
     columns = min(2, max(1, len(panels)))
     lines = max(1, -(-len(panels) // columns))
@@ -533,13 +612,67 @@ def _picture(rows: Sequence[Row]) -> Figure:
         spare.set_visible(False)
     for axis, (model, strategy) in zip(axes, panels, strict=False):
         axis.set_title(f"{model}, {strategy}", fontsize=10, parse_math=False)
-        _draw(axis, [groups.get((accent, model, strategy), []) for accent in accents])
+        _draw(axis, [groups.get((accent, model, strategy, None), []) for accent in accents])
         names = [accent_name(accent).replace(" ", "\n") for accent in accents]
         axis.set_xticks(range(len(accents)), names, parse_math=False)
     figure.suptitle("WER on unseen speakers before and after adaptation", fontsize=11)
     handles = [Patch(color=colour, label=name) for name, colour in _COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _learning_curves(rows: Sequence[Row]) -> Figure:
+    """Return WER against minutes: a panel for each accent and model, a line for each strategy.
+
+    The line is the mean over the seeds, the band goes from the least to the most.
+    """
+    groups = _groups(rows)
+    panels = _once((accent, model) for accent, model, _, _ in groups)
+    strategies = _once(strategy for _, _, strategy, _ in groups)
+    figure = Figure(figsize=(max(5.2, 4.6 * len(panels)), 4.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    if not panels:
+        figure.text(0.5, 0.5, "no finished run", ha="center", va="center")
+        return figure
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False).flat
+    for axis, (accent, model) in zip(axes, panels, strict=True):
+        axis.set_title(f"{accent_name(accent)}, {model}", fontsize=10, parse_math=False)
+        found = [(key, group) for key, group in groups.items() if key[:2] == (accent, model)]
+        adapted = [row for key, group in found if key[2] != "from-scratch" for row in group]
+        if before := _spread(adapted, "target_wer_before"):
+            axis.axhline(100 * before[0], color="0.4", linestyle="--", label="before")
+        for strategy, colour, marker in zip(
+            strategies, itertools.cycle(_LINES), itertools.cycle("osD^v"), strict=False
+        ):
+            points_of = sorted(
+                (_mean_minutes(group), spread)
+                for key, group in found
+                if key[2] == strategy and (spread := _spread(group, "target_wer_after"))
+            )
+            if not points_of:
+                continue
+            minutes = [place for place, _ in points_of]
+            mean, least, most = ([100 * s[i] for _, s in points_of] for i in range(3))
+            axis.plot(minutes, mean, color=colour, marker=marker, label=strategy)
+            axis.fill_between(minutes, least, most, color=colour, alpha=0.2, linewidth=0)
+        axis.set_xscale("log")
+        ticks = _once(key[3] for key, _ in found)
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.minorticks_off()
+        axis.set_xlabel("minutes of the accent's training speech")
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("WER on unseen speakers (%)")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False
+    )
+    return figure
+
+
+def _mean_minutes(rows: Sequence[Row]) -> float:
+    return statistics.mean(row.trained_minutes or 0.0 for row in rows)
 
 
 def _draw(axis: Axes, groups: Sequence[Sequence[Row]]) -> None:

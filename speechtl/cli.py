@@ -92,7 +92,7 @@ def adapt(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The model: starter-wav2vec2 (the default), starter-whisper, a checkpoint folder, "
+            help="The model: starter-whisper (the default), starter-wav2vec2, a checkpoint folder, "
             "or a hub id such as openai/whisper-small or owner/name@revision.",
             rich_help_panel=DATA,
         ),
@@ -118,6 +118,35 @@ def adapt(
         str | None,
         typer.Option(help="The accent to take from it; general by default.", rich_help_panel=DATA),
     ] = None,
+    untranscribed: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of recordings of the accent without transcripts, to train on with the "
+            "model's own labels where it is sure of them.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            help="How often these are labelled and trained on; 1 by default.", rich_help_panel=DATA
+        ),
+    ] = None,
+    label_wer: Annotated[
+        float | None,
+        typer.Option(
+            help="The most that such labels may be wrong together, as far as dev tells (WER, 0 to "
+            "1); 0.3 by default.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Train on this many minutes of the accent's speech at most; all by default.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -136,9 +165,9 @@ def adapt(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="What trains: head, new-head (of the transcripts' own characters), lora, "
-            "top-layers, gradual, encoder (the default: all above the feature encoder); for "
-            "Whisper also decoder.",
+            help="What trains: auto (the default) chooses by speech, model and device, and says "
+            "why; head, new-head (of the transcripts' own characters), lora, top-layers, gradual, "
+            "encoder (all above the feature encoder); for Whisper also decoder.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -287,6 +316,10 @@ def adapt(
         general_accent=general_accent,
         strategy=strategy,
         top_layers=top_layers,
+        untranscribed=untranscribed,
+        rounds=rounds,
+        label_wer=label_wer,
+        minutes=minutes,
         replay=replay,
         augment=augment,
         normaliser=normaliser,
@@ -412,7 +445,7 @@ def transcribe(
         typer.Option(
             help="A run's model folder, a starter's name, or a hub id such as owner/name@revision."
         ),
-    ] = "starter-wav2vec2",
+    ] = "starter-whisper",
     format: Annotated[  # noqa: A002
         str, typer.Option("--format", help="What to write: txt, json or tsv.")
     ] = "txt",
@@ -478,15 +511,44 @@ def _emit(text: str, path: Path | None) -> None:
 @app.command(epilog=EXIT_CODES, context_settings=HELP)
 def benchmark(
     accents: Annotated[
-        str, typer.Option(help="Accents, separated by commas.")
-    ] = "scottish,lancashire,west_midlands,caribbean",
+        str | None,
+        typer.Option(
+            help="Accents, separated by commas; by default scottish, lancashire, west_midlands and "
+            "caribbean, for a learning curve scottish."
+        ),
+    ] = None,
     models: Annotated[
         str, typer.Option(help="Models as --model of adapt takes them, separated by commas.")
     ] = "starter-wav2vec2,starter-whisper",
     strategies: Annotated[
         str, typer.Option(help="Strategies, as --strategy of adapt takes them.")
-    ] = "encoder",
-    seeds: Annotated[str, typer.Option(help="Whole numbers from 0, separated by commas.")] = "0",
+    ] = "auto",
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Whole numbers from 0, separated by commas; by default 0, for a learning curve "
+            "0,1,2."
+        ),
+    ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Also train the same architecture from random weights, on the same speech for "
+            "the same number of steps: what the pretrained weights are worth.",
+        ),
+    ] = False,
+    learning_curve: Annotated[
+        bool,
+        typer.Option(
+            "--learning-curve",
+            help="Train on growing shares of the speech, each of which holds the one before, and "
+            "draw WER against minutes.",
+        ),
+    ] = False,
+    minutes: Annotated[
+        str, typer.Option(help="Minutes of a learning curve, separated by commas.")
+    ] = "1,2,5,10,20",
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training utterances in each run, at most.")
     ] = None,
@@ -507,11 +569,13 @@ def benchmark(
     with err.status("starting", spinner="dots"):
         from speechtl import benchmark as bench  # noqa: PLC0415
         from speechtl import pipeline  # noqa: PLC0415
+    every = "scottish,lancashire,west_midlands,caribbean"
     grid = bench.Grid(
-        accents=_listed(accents),
+        accents=_listed(("scottish" if learning_curve else every) if accents is None else accents),
         models=_listed(models),
-        strategies=_listed(strategies),
-        seeds=_listed(seeds),
+        strategies=_listed(strategies) + (("from-scratch",) if from_scratch else ()),
+        minutes=_numbers(minutes) if learning_curve else (None,),
+        seeds=_listed(("0,1,2" if learning_curve else "0") if seeds is None else seeds),
         epochs=epochs,
         device=device,
     )
@@ -523,7 +587,8 @@ def benchmark(
     listener = pipeline.Silent() if quiet else _Bars()
     rows = bench.run(grid, output, say=say, adapt=lambda config: pipeline.adapt(config, listener))
     out.print(bench.table(rows))
-    tables = (escape(str(output / f"benchmark.{suffix}")) for suffix in ("md", "csv", "png"))
+    picture = "learning-curve.png" if learning_curve else "benchmark.png"
+    tables = (escape(str(output / name)) for name in ("benchmark.md", "benchmark.csv", picture))
     out.print(f"Table: {', '.join(tables)}", highlight=False, soft_wrap=True)
     if any(row.error for row in rows):
         raise typer.Exit(1)
@@ -562,6 +627,15 @@ def cache(
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(entry.strip() for entry in text.split(",") if entry.strip())
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, _listed(text)))
+    except ValueError:
+        raise ConfigError(
+            f"--minutes takes numbers separated by commas, such as 1,2,5; got '{text}'"
+        ) from None
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -18,7 +18,15 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
-from speechtl.augment import LIGHT, NAMED, Augmentation, Chain, Sometimes, SpecAugment
+from speechtl.augment import (
+    LIGHT,
+    NAMED,
+    Augmentation,
+    Chain,
+    Sometimes,
+    SpecAugment,
+    files_of,
+)
 from speechtl.errors import ConfigError
 from speechtl.lora import LoraSettings
 from speechtl.strategy import StrategyName
@@ -61,7 +69,14 @@ class RunConfig:
             replayed in training; `auto` is the starter where the model or the corpus is the
             starter's, else none; None leaves it out.
         general_accent: The accent to take from `general`.
-        strategy: What trains.
+        untranscribed: A folder of recordings of the accent that nobody transcribed, to train on
+            with labels of the model's own; None: none.
+        rounds: How often the model labels them and trains again.
+        label_wer: The most that its labels may be wrong together, as far as dev tells (WER, a
+            fraction); what it is less sure of is left out.
+        minutes: The most minutes of the accent's training speech that are used, drawn by the seed;
+            of one seed, less is always a part of more. None uses all.
+        strategy: What trains; `auto` chooses by speech, base and device, see `speechtl.choice`.
         top_layers: How many encoder layers `top-layers` trains.
         unfreeze_every: Steps after which `gradual` lets the next part below train.
         unfreeze_layers: How many parts below the head `gradual` lets train at last; None: all but
@@ -91,11 +106,15 @@ class RunConfig:
     """
 
     accent: str
-    model: str = "starter-wav2vec2"
+    model: str = "starter-whisper"
     corpus: str | None = None
     general: str | None = "auto"
     general_accent: str = "general"
-    strategy: StrategyName = "encoder"
+    untranscribed: Path | None = None
+    rounds: int = 1
+    label_wer: float = 0.3
+    minutes: float | None = None
+    strategy: StrategyName = "auto"
     top_layers: int = 2
     unfreeze_every: int = 20
     unfreeze_layers: int | None = None
@@ -127,10 +146,18 @@ class RunConfig:
             wrong.append(f"replay is a share from 0 to below 1, got {self.replay}")
         if self.seed < 0:
             wrong.append(f"seed must not be negative, got {self.seed}")
-        if self.copies < 1:
-            wrong.append(f"copies must be at least 1, got {self.copies}")
-        if not self.cache_gb > 0:
-            wrong.append(f"cache_gb must be above 0, got {self.cache_gb}")
+        wrong += [
+            f"{name} must be at least 1, got {getattr(self, name)}"
+            for name in ("copies", "rounds")
+            if getattr(self, name) < 1
+        ]
+        if not 0 <= self.label_wer <= 1:
+            wrong.append(f"label_wer is a fraction from 0 to 1, got {self.label_wer}")
+        wrong += [
+            f"{name} must be above 0, got {value}"
+            for name in ("cache_gb", "minutes")
+            if (value := getattr(self, name)) is not None and not value > 0
+        ]
         wrong += [
             f"{name} must not be negative, got {getattr(self, name)}"
             for name in ("bottleneck", "bottleneck_layers")
@@ -275,14 +302,16 @@ def augmentation(
                 f"known keys: {', '.join(known)}"
             )
         made = _validated(NAMED[name], settings, where=where)
-        files = (*getattr(made, "sources", ()), *getattr(made, "responses", ()))
-        if missing := [str(path) for path in files if not path.is_file()]:
+        if missing := [str(path) for path in files_of(made) if not path.is_file()]:
             raise ConfigError(f"{where}: there is no file {', '.join(missing)}")
         if isinstance(made, SpecAugment):
             mask = made
         else:
             steps.append(Sometimes(augmentation=made, probability=chance.probability))
     return (Chain(steps=tuple(steps)) if steps else None), mask
+
+
+_SECTIONS: dict[str, type[Any]] = {"training": TrainingConfig, "lora": LoraSettings}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,14 +368,15 @@ def _fault(fault: Any, kind: type[Any]) -> str:
 
 def _meant(path: Sequence[str], kind: type[Any]) -> str:
     """Return the key that was probably meant, with its section, or those that the section has."""
-    top, section = set(kind.__dataclass_fields__), set(TrainingConfig.__dataclass_fields__)
-    nested = len(path) > 1 and path[0] == "training"
-    close = difflib.get_close_matches(path[-1], sorted(section if nested else top), n=1)
+    owner = _SECTIONS.get(path[0], kind) if len(path) > 1 else kind
+    known = sorted(owner.__dataclass_fields__)
+    close = difflib.get_close_matches(path[-1], known, n=1)
     if close:
         return f"; did you mean '{'.'.join((*path[:-1], close[0]))}'?"
-    if kind is RunConfig and not nested and path[-1] in section:
-        return f"; write it under 'training:', as training.{path[-1]}"
-    return f"; known keys: {', '.join(sorted(section if nested else top))}"
+    for name, section in _SECTIONS.items():
+        if owner is RunConfig and path[-1] in section.__dataclass_fields__:
+            return f"; write it under '{name}:', as {name}.{path[-1]}"
+    return f"; known keys: {', '.join(known)}"
 
 
 @cache

@@ -12,23 +12,27 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 import yaml
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
+from torch import nn
 
 from speechtl import __version__, corpora, models
 from speechtl.audio import SAMPLE_RATE
-from speechtl.augment import Augmentation, SpecAugment
+from speechtl.augment import Augmentation, SpecAugment, files_of
+from speechtl.choice import choose
 from speechtl.config import RunConfig, accent_file, accent_names, suggestion
 from speechtl.config import augmentation as augmentation_of
 from speechtl.corpus import SPLITS, Corpus, Utterance, split_by_speaker
 from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.features import (
+    BATCH_SECONDS,
     Copy,
     Example,
     FeatureCache,
@@ -40,11 +44,12 @@ from speechtl.features import (
     example,
     faster_precision,
 )
-from speechtl.files import require_writable, write_text
+from speechtl.files import replacing, require_writable, write_text
 from speechtl.lora import merge, save_adapter
 from speechtl.metrics import total, word_errors
 from speechtl.models import NewHead, SpeechModel, characters_of
 from speechtl.progress import Track, silent
+from speechtl.pseudo_labels import Guess, accepted, calibrated, guesses, recordings
 from speechtl.report import write_all
 from speechtl.report.phrases import count, percent
 from speechtl.scoring import (
@@ -53,6 +58,7 @@ from speechtl.scoring import (
     Dropped,
     Epoch,
     Hypothesis,
+    LabelRound,
     Parameters,
     Report,
     RunFacts,
@@ -63,7 +69,14 @@ from speechtl.scoring import (
 )
 from speechtl.strategy import Strategy, StrategyName, cut, ever, strategy, trainable_parameters
 from speechtl.text import normaliser
-from speechtl.training import EpochRecord, History, TrainingConfig, best_precision, fit
+from speechtl.training import (
+    EpochRecord,
+    History,
+    TrainingConfig,
+    best_precision,
+    default_epochs,
+    fit,
+)
 from speechtl.transcription import fits, plain_recipe, transcribe_utterances
 
 __all__ = [
@@ -89,9 +102,12 @@ _WRITTEN = (
     "README.md",
     "log",
     "checkpoints",
+    "pseudo-labels",
 )
 _UNFINISHED_MODEL = ".model.part"
-_REPLAY = 3  # names the random stream of the replayed utterances, beside the run's others
+# Names of random streams, beside the run's others.
+_REPLAY = 3  # which utterances are replayed
+_SUBSET = 4  # which are trained on, of more
 _LISTED = 20  # faults told one by one; a person mends those first
 
 
@@ -165,6 +181,7 @@ class Data:
         general_test: The same in the accent that the model already knows; None leaves it out.
         general_dev: General utterances by which the interpolation is chosen; may be none.
         replay: General utterances to train on too, in the order in which the seed drew them.
+        untranscribed: Speech of the accent without text.
     """
 
     train: Corpus
@@ -173,10 +190,17 @@ class Data:
     general_test: Corpus | None
     general_dev: Corpus
     replay: Corpus
+    untranscribed: Corpus = field(default_factory=Corpus)
 
     def scored(self) -> list[Utterance]:
-        """Return every utterance that is transcribed."""
-        return [*self.dev, *self.test, *(self.general_test or ()), *self.general_dev]
+        """Return every utterance that a model transcribes."""
+        return [
+            *self.dev,
+            *self.test,
+            *(self.general_test or ()),
+            *self.general_dev,
+            *self.untranscribed,
+        ]
 
     def all(self) -> list[Utterance]:
         """Return every utterance that the run reads."""
@@ -217,6 +241,7 @@ class _Run:
     """What the stages of one run share, complete before the first of them."""
 
     config: RunConfig
+    why: str | None
     clock: _Clock
     directory: Path
     listener: Listener
@@ -228,23 +253,22 @@ class _Run:
     mask: SpecAugment | None
     train: list[Example]
     replay: list[Example]
+    labelled: list[Example]
     dropped: list[Dropped]
     heard: FeatureSource
     scored: FeatureSource
     cache: FeatureCache
-
-    @property
-    def training(self) -> TrainingConfig:
-        """The settings of the fit, with what suits the model where they leave it open."""
-        return _resolved(self.config, self.model)
+    training: TrainingConfig
+    epochs: int
 
     @property
     def batches(self) -> TrainingBatches:
         """The batches of every epoch."""
         return TrainingBatches(
             self.heard,
-            self.train + self.replay,
-            replayed=len(self.replay),
+            # At the end: the copies of what is transcribed stay the same in every round.
+            self.train + self.replay + self.labelled,
+            replayed=range(len(self.train), len(self.train) + len(self.replay)),
             copies=self.config.copies,
             batch_size=self.config.training.batch_size,
             seed=self.config.seed,
@@ -257,19 +281,22 @@ class _Run:
             utterances,
             source=self.scored,
             waveforms=self.waveforms,
-            batch_size=self.config.training.batch_size,
+            batch_size=self.decoded_together,
             track=self.listener.track,
             description=description,
         )
 
+    @property
+    def decoded_together(self) -> int:
+        """How many utterances are decoded together: more than train where the window is short.
+
+        A decoder takes its steps, however many utterances share them.
+        """
+        return max(self.config.training.batch_size, int(BATCH_SECONDS // self.model.longest_s))
+
     def wer(self, utterances: Corpus, description: str) -> float:
         """Return the error rate of the model, as it is now, on these utterances: a fraction."""
-        normalise = normaliser(self.config.normaliser)
-        texts = self.transcribe(utterances, description)
-        return total(
-            word_errors(normalise(utterance.text), normalise(text))
-            for utterance, text in zip(utterances, texts, strict=True)
-        ).rate
+        return _wer(self.config, utterances, self.transcribe(utterances, description))
 
 
 def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
@@ -302,7 +329,7 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
         with clock("score_s"):
             base = _hypotheses(run, "base")
         with clock("train_s"):
-            history = _fit(run)
+            history, rounds = _fit_rounds(run)
         for line in _outcome(history, config.training.max_forgetting):
             listener.note(line)
         with listener.busy("saving the model"):
@@ -310,7 +337,7 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
         with clock("score_s"):
             adapted = _hypotheses(run, "adapted")
     with listener.busy("writing the report"):
-        report = make_report(_facts(run, rows, history, clock.timing()), base, adapted)
+        report = make_report(_facts(run, rows, history, rounds, clock.timing()), base, adapted)
         write_all(report, {"base": base, "adapted": adapted}, run.directory)
     shutil.rmtree(run.directory / "checkpoints", ignore_errors=True)
     return report
@@ -345,23 +372,27 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     speech = sorted({u.audio for u in data.train if u.start is None and u.end is None})
     augmentation, mask = augmentation_of(config, speech=speech)
     with listener.busy(f"loading {config.model}"):
-        model = models.load(config.model, device=device, head=_new_head(config, data))
-    chosen = strategy(
-        config.strategy,
-        family=model.family,
-        top_layers=config.top_layers,
-        unfreeze_every=config.unfreeze_every,
-        unfreeze_layers=config.unfreeze_layers,
-        lora=config.lora,
-        seed=config.seed,
-    )
+        model = models.load(
+            config.model,
+            device=device,
+            head=_new_head(config, data),
+            random_seed=config.seed if config.strategy == "from-scratch" else None,
+        )
+    if config.strategy != "auto":
+        _strategy(config, model)  # told before the audio is read
     waveforms = Waveforms()
+    if config.untranscribed is not None:
+        folder = recordings(config.untranscribed, accent=config.accent, longest_s=model.longest_s)
+        data = replace(data, untranscribed=folder)
     if faults := waveforms.read_all(data.all(), track=listener.track):
         raise DataError(
             f"the audio of {count(len(faults), 'utterance')} cannot be read; "
             "mend or remove these, nothing was trained:",
             faults=_some(faults),
         )
+    data = replace(data, untranscribed=_unheard(data, waveforms, listener))
+    config, why = _chosen(config, model, data, waveforms, listener)
+    chosen = _strategy(config, model)
     train, dropped = _examples(model, data.train, waveforms)
     if not train:
         raise DataError(
@@ -370,8 +401,11 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
         )
     replay, dropped_replay = _examples(model, data.replay, waveforms)
     replay = replay[: _replayed(len(train), config.replay)]
+    _require_effect(config, model, replayed=len(replay))
+    training = _resolved(config, model, utterances=len(train) + len(replay))
+    epochs = training.epochs or 0
     # A batch has one utterance at least: there are no more steps than that.
-    steps = config.training.epochs * (len(train) + len(replay))
+    steps = epochs * (len(train) + len(replay) + len(data.untranscribed))
     lowest = cut(chosen, model, steps=steps)
     cache = FeatureCache(default_folder() / "features", limit_bytes=round(config.cache_gb * 1e9))
     heard, scored = _sources(config, model, lowest, waveforms, augmentation, cache, clock)
@@ -379,6 +413,7 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     chosen.prepare(model)
     return _Run(
         config=config,
+        why=why,
         clock=clock,
         directory=directory,
         listener=listener,
@@ -387,14 +422,102 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
         model=model,
         strategy=chosen,
         cut=lowest,
-        mask=mask,
+        # What is masked are features; below the first part there is but the sound.
+        mask=mask if lowest != model.parts()[0].name else None,
         train=train,
         replay=replay,
+        labelled=[],
         dropped=dropped + dropped_replay,
         heard=heard,
         scored=scored,
         cache=cache,
+        training=training,
+        epochs=epochs,
     )
+
+
+def _chosen(
+    config: RunConfig,
+    model: SpeechModel,
+    data: Data,
+    waveforms: Waveforms,
+    listener: Listener,
+) -> tuple[RunConfig, str | None]:
+    """Return the configuration with the strategy that suits, and why, where it is left open."""
+    if config.strategy != "auto":
+        return config, None
+    heard = transcribe_utterances(
+        model, data.dev, waveforms=waveforms, track=listener.track, description="dev, base model"
+    )
+    choice = choose(
+        model.family,
+        parameters=model.network.num_parameters(),
+        device=model.network.device.type,
+        minutes=math.fsum(map(waveforms.seconds, data.train)) / 60,
+        dev_wer=_wer(config, data.dev, heard),
+    )
+    listener.note(f"strategy:     {choice.strategy}, for {choice.reason}")
+    return replace(config, strategy=choice.strategy), choice.reason
+
+
+def _wer(config: RunConfig, utterances: Corpus, texts: Sequence[str]) -> float:
+    normalise = normaliser(config.normaliser)
+    return total(
+        word_errors(normalise(utterance.text), normalise(text))
+        for utterance, text in zip(utterances, texts, strict=True)
+    ).rate
+
+
+def _require_effect(config: RunConfig, model: SpeechModel, *, replayed: int) -> None:
+    """Refuse settings that would do nothing, or harm.
+
+    Raises:
+        ConfigError: One of them has nothing to act on.
+    """
+    training = config.training
+    if training.label_smoothing and model.family == "ctc":
+        raise ConfigError(
+            "training.label_smoothing is a Whisper's: the CTC loss has no label for a frame; leave "
+            "it out"
+        )
+    if training.kl and config.strategy in {"new-head", "from-scratch"}:
+        raise ConfigError(
+            f"training.kl keeps the model near its base, which with {config.strategy} knows "
+            "nothing at first; leave it out"
+        )
+    if training.kl and not replayed:
+        raise ConfigError(
+            "training.kl keeps the model near the base on what is replayed, and nothing is; name a "
+            "corpus with --general and a share with --replay, or leave it out"
+        )
+
+
+def _strategy(config: RunConfig, model: SpeechModel) -> Strategy:
+    return strategy(
+        config.strategy,
+        family=model.family,
+        top_layers=config.top_layers,
+        unfreeze_every=config.unfreeze_every,
+        unfreeze_layers=config.unfreeze_layers,
+        lora=config.lora,
+        seed=config.seed,
+    )
+
+
+def _unheard(data: Data, waveforms: Waveforms, listener: Listener) -> Corpus:
+    """Return untranscribed speech without the recordings that the run has anyway.
+
+    To train on what is tested, even with labels of the model's own, would flatter it.
+    """
+    others = replace(data, untranscribed=Corpus()).all()
+    known = {waveforms.digest(utterance) for utterance in others} if data.untranscribed else set()
+    new = Corpus(each for each in data.untranscribed if waveforms.digest(each) not in known)
+    if left := len(data.untranscribed) - len(new):
+        listener.note(
+            f"untranscribed: {count(left, 'recording')} left out, the same audio as a transcribed "
+            "utterance's"
+        )
+    return new
 
 
 def _new_head(config: RunConfig, data: Data) -> NewHead | None:
@@ -456,13 +579,8 @@ def _sources(
 
 def _in_full(augmentation: Augmentation) -> str:
     """Return all that an augmentation depends on, the state of its files included."""
-    steps = [step.augmentation for step in getattr(augmentation, "steps", ())]
-    files = {
-        path
-        for step in steps
-        for path in (*getattr(step, "sources", ()), *getattr(step, "responses", ()))
-    }
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
+    files = [(path, path.stat()) for path in files_of(augmentation)]
+    states = [(str(path), state.st_size, state.st_mtime_ns) for path, state in files]
     return f"{augmentation!r} {states}" if states else repr(augmentation)
 
 
@@ -474,7 +592,8 @@ def _prefix_precision(
     What was measured is kept, so that a machine decides the same each time.
     """
     device = model.network.device.type
-    if best_precision(config.precision, device) == "float32":
+    nothing_below = lowest == model.parts()[0].name
+    if nothing_below or best_precision(config.precision, device) == "float32":
         return "float32"
     path = folder / "precision.json"
     name = f"{device} {platform.processor() or platform.machine()} {model.revision} {lowest}"
@@ -518,6 +637,8 @@ def prepare_data(config: RunConfig) -> Data:
     corpus = _load(name, config)
     target = _of_accent(corpus, config.accent, corpus_name=name, option="--accent")
     splits = _splits(target, seed=config.seed, needed=("train", "dev", "test"))
+    if config.minutes is not None:
+        splits["train"] = _first_minutes(splits["train"], config.minutes, seed=config.seed)
     general_name = _general_name(config)
     if general_name is None:
         return Data(**splits, general_test=None, general_dev=Corpus(), replay=Corpus())
@@ -624,6 +745,18 @@ def _splits(corpus: Corpus, *, seed: int, needed: Sequence[str]) -> dict[str, Co
     return splits
 
 
+def _first_minutes(corpus: Corpus, minutes: float, *, seed: int) -> Corpus:
+    """Return as many utterances as `minutes` hold, one at least, drawn by the seed."""
+    chosen: list[int] = []
+    left_s = 60 * minutes
+    for index in np.random.default_rng([seed, _SUBSET]).permutation(len(corpus)).tolist():
+        left_s -= corpus[index].duration
+        if chosen and left_s < 0:
+            break
+        chosen.append(index)
+    return Corpus(corpus[index] for index in sorted(chosen))
+
+
 def _replayed(trained: int, share: float) -> int:
     """Return how many general utterances make `share` of all beside `trained` of the accent."""
     return round(trained * share / (1 - share))
@@ -640,15 +773,13 @@ def _drawn(general: Corpus, trained: int, config: RunConfig) -> list[Utterance]:
 
 def _fill(run: _Run) -> None:
     """Compute the features of the frozen part that are not in the cache yet, if one is wanted."""
-    if not run.config.feature_cache:
+    if not run.config.feature_cache or run.cut == run.model.parts()[0].name:
         return
     shelves = [run.cache.shelf(source.recipe) for source in (run.heard, run.scored)]
     for source, shelf in zip((run.heard, run.scored), shelves, strict=True):
         source.shelf = shelf
-    trained = run.batches.all_copies(run.config.training.epochs)
-    corpus = run.data.scored()
-    scored = [Copy(corpus[i]) for i in fits(corpus, run.model, run.waveforms)[0]]
-    missing = [(run.heard, run.heard.missing(trained)), (run.scored, run.scored.missing(scored))]
+    wanted = ((run.heard, _heard(run)), (run.scored, list(_scored(run))))
+    missing = [(source, source.missing(itertools.chain(*sets))) for source, sets in wanted]
     needed = sum(source.size(copies) for source, copies in missing if copies)
     if refused := run.cache.make_room(needed, keep=shelves):
         run.listener.note(
@@ -657,29 +788,166 @@ def _fill(run: _Run) -> None:
         )
         run.heard.shelf = run.scored.shelf = None
         return
-    heard = len(run.train) + len(run.replay)
-    copies = len(trained) // heard if run.heard.recipe.augmentation else 1
+    heard = len(run.train) + len(run.replay) + len(run.labelled)
+    copies = min(run.config.copies, run.epochs) if run.heard.recipe.augmentation else 1
+    scored = sum(map(len, _scored(run)))
     stored = f"about {needed / 1e6:,.0f} MB more" if needed else "all there from an earlier run"
     run.listener.note(
         f"features:     {_copies(copies)} of {heard} utterances and "
-        f"{len(scored)} to score, in {run.cache.folder}: {stored}"
+        f"{scored} to score, in {run.cache.folder}: {stored}"
     )
-    for source, wanted in ((run.heard, trained), (run.scored, scored)):
-        source.fill(wanted, track=run.listener.track)
+    for source, sets in wanted:
+        source.fill(*sets, track=run.listener.track)
     run.waveforms.let_go()
+
+
+def _heard(run: _Run) -> list[list[Copy]]:
+    """Return the copies of what is transcribed, and of what the model labelled."""
+    copies = run.batches.all_copies(run.epochs)
+    first_labelled = len(copies) - len(run.labelled) * min(run.config.copies, run.epochs)
+    return [copies[:first_labelled], copies[first_labelled:]]
+
+
+def _scored(run: _Run) -> Iterator[list[Copy]]:
+    """Yield what a model reads of each set that it transcribes."""
+    data = run.data
+    for corpus in (data.dev, data.test, data.general_test, data.general_dev, data.untranscribed):
+        if corpus:
+            yield [Copy(corpus[i]) for i in fits(corpus, run.model, run.waveforms)[0]]
 
 
 def _copies(number: int) -> str:
     return "1 copy" if number == 1 else f"{number} copies"
 
 
-def _fit(run: _Run) -> History:
+@dataclass(frozen=True, slots=True)
+class _Rounds:
+    """The trainings of a run: those that were done, and which of them is kept."""
+
+    done: tuple[LabelRound, ...] = ()
+    kept: int = 0
+
+
+def _fit_rounds(run: _Run) -> tuple[History, _Rounds]:
+    """Train; where there is untranscribed speech, label it and train anew, from the base's weights.
+
+    The model is left with the training that is best on dev, the earliest of equals. Labels and
+    weights of a finished round are on disk, so that a run that was killed goes on with the next.
+    """
+    if not run.data.untranscribed:
+        return _fit(run), _Rounds()
+    parameters = _above_the_cut(run)
+    base = [parameter.detach().clone() for parameter in parameters]
+    history = best = _fitted_round(run, parameters, 0)
+    weights = [parameter.detach().clone() for parameter in parameters]
+    rounds = _Rounds((LabelRound(round=0, dev_wer=history.dev_wer),))
+    for number in range(1, run.config.rounds + 1):
+        run.listener.note(f"round {number - 1}:      dev WER {percent(history.dev_wer)}")
+        labelled, facts = _labelled(run, number)
+        if not labelled.labelled:
+            rounds = replace(rounds, done=(*rounds.done, facts))
+            break
+        _put(parameters, base)
+        history = _fitted_round(labelled, parameters, number)
+        rounds = replace(rounds, done=(*rounds.done, replace(facts, dev_wer=history.dev_wer)))
+        if history.dev_wer < best.dev_wer:
+            best, weights = history, [parameter.detach().clone() for parameter in parameters]
+            rounds = replace(rounds, kept=number)
+    _put(parameters, weights)
+    told = ", ".join(f"{r.round}: {percent(r.dev_wer)}" for r in rounds.done)
+    run.listener.note(f"rounds:       dev WER {told}; that of round {rounds.kept} is kept")
+    return best, rounds
+
+
+def _above_the_cut(run: _Run) -> list[nn.Parameter]:
+    """Return the parameters of which some train; LoRA's matrices alone where a part has any."""
+    parts = run.model.parts()
+    first = [part.name for part in parts].index(run.cut)
+    return [p for part in parts[first:] for p in trainable_parameters(part)]
+
+
+@torch.no_grad()
+def _put(parameters: Sequence[nn.Parameter], weights: Sequence[torch.Tensor]) -> None:
+    for parameter, weight in zip(parameters, weights, strict=True):
+        parameter.copy_(weight)
+
+
+def _labelled(run: _Run, number: int) -> tuple[_Run, LabelRound]:
+    """Return the run with what the model at hand labels surely enough; its labels are on disk."""
+    config, speech = run.config, run.data.untranscribed
+    path = run.directory / "pseudo-labels" / f"round-{number}.json"
+    if not path.exists():
+        normalise = normaliser(config.normaliser)
+        heard = _guesses(run, run.data.dev, "dev")
+        references = [utterance.text for utterance in run.data.dev]
+        threshold = calibrated(heard, references, normalise=normalise, limit=config.label_wer)
+        kept, left = accepted(_guesses(run, speech, f"labels, round {number}"), threshold)
+        texts = {utterance.id: utterance.text for utterance in kept}
+        found = {"threshold": asdict(threshold), "left_out": left, "labels": texts}
+        write_text(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    texts = told["labels"]
+    named = [replace(each, text=texts[each.id]) for each in speech if each.id in texts]
+    examples, _ = _examples(run.model, named, run.waveforms)  # all fit: they were tried
+    seconds = run.waveforms.seconds
+    facts = LabelRound(
+        round=number,
+        utterances=len(speech),
+        minutes=round(math.fsum(map(seconds, speech)) / 60, 2),
+        kept=len(named),
+        kept_minutes=round(math.fsum(map(seconds, named)) / 60, 2),
+        confidence=told["threshold"]["confidence"],
+        expected_wer=told["threshold"]["wer"],
+        left_out=told["left_out"],
+    )
+    run.listener.note(
+        f"round {number}:      {facts.kept} of {facts.utterances} untranscribed stretches are "
+        f"labelled, {facts.kept_minutes:.1f} of {facts.minutes:.1f} min, "
+        f"{percent(facts.expected_wer)} of their words wrong if they are as dev is"
+    )
+    for reason, number_left in facts.left_out.items():
+        run.listener.note(f"              left out, {reason}: {number_left}")
+    return replace(run, labelled=examples), facts
+
+
+def _guesses(run: _Run, utterances: Corpus, description: str) -> list[Guess]:
+    return guesses(
+        run.model,
+        utterances,
+        source=run.scored,
+        waveforms=run.waveforms,
+        batch_size=run.decoded_together,
+        track=run.listener.track,
+        description=description,
+    )
+
+
+def _fitted_round(run: _Run, parameters: Sequence[nn.Parameter], number: int) -> History:
+    """Return the history of a round's training, done now or by a run that was killed later on."""
+    path = run.directory / "checkpoints" / f"round-{number}.pt"
+    if path.exists():
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        _put(parameters, state["weights"])
+        return TypeAdapter(History).validate_json(state["history"])
+    if number:
+        _fill(run)
+    history = _fit(run, name=f"round-{number}-last")
+    with replacing(path, faults=(RuntimeError,)) as partial:
+        state = {
+            "weights": [parameter.detach().cpu() for parameter in parameters],
+            "history": TypeAdapter(History).dump_json(history).decode(),
+        }
+        torch.save(state, partial)
+    return history
+
+
+def _fit(run: _Run, name: str = "last") -> History:
     config = run.config
     return fit(
         run.model,
         run.strategy,
         run.batches,
-        batches_per_epoch=run.batches.counts(config.training.epochs),
+        batches_per_epoch=run.batches.counts(run.epochs),
         dev_wer=lambda: run.wer(run.data.dev, "dev"),
         general_dev_wer=(
             (lambda: run.wer(run.data.general_dev, "general dev")) if run.data.general_dev else None
@@ -689,26 +957,34 @@ def _fit(run: _Run) -> History:
         precision=config.precision,
         mask=run.mask,
         seed=config.seed,
-        log=run.directory / "log",
-        checkpoint=run.directory / "checkpoints" / "last.pt",
+        log=run.directory / "log" / (name if name != "last" else ""),
+        checkpoint=run.directory / "checkpoints" / f"{name}.pt",
         track=run.listener.track,
         on_epoch=run.listener.epoch,
     )
 
 
-def _resolved(config: RunConfig, model: SpeechModel) -> TrainingConfig:
-    """Return the settings of the fit, with what suits the model where they leave it open."""
-    training, fresh = config.training, config.strategy == "new-head"
+def _resolved(config: RunConfig, model: SpeechModel, *, utterances: int) -> TrainingConfig:
+    """Return the settings of the fit, with what suits model and data where they leave it open."""
+    training, fresh = config.training, config.strategy in {"new-head", "from-scratch"}
     half_way = training.interpolation
+    batches = math.ceil(utterances / training.batch_size)
     return replace(
         training,
+        epochs=training.epochs or default_epochs(batches, accumulation=training.accumulation),
         learning_rate=training.learning_rate or _default_rate(model, config.strategy),
-        # Half-way to a head of random rows there is nothing.
+        # Half-way from random weights there is nothing.
         interpolation=1.0 if fresh and half_way == "auto" else half_way,
     )
 
 
 def _default_rate(model: SpeechModel, name: StrategyName) -> float:
+    # Whisper's pre-training rates, by width (Radford et al. 2022, "Robust speech recognition via
+    # large-scale weak supervision", table 17).
+    pretraining = {384: 1.5e-3, 512: 1e-3, 768: 5e-4, 1024: 2.5e-4, 1280: 1.75e-4}
+    if name == "from-scratch":
+        width = model.network.config.hidden_size
+        return pretraining.get(width, 1e-3) if model.family == "whisper" else 1e-3
     if model.family == "ctc":
         # 2e-4 at the width of the base models; Adam's best rate for the layers goes with the
         # inverse of the width (Yang et al. 2022, "Tensor programs V", table 3). High, for the
@@ -717,10 +993,8 @@ def _default_rate(model: SpeechModel, name: StrategyName) -> float:
         return 1e-3 if name in {"head", "new-head", "lora"} else min(1e-3, scaled)
     if name == "lora":
         return 1e-3
-    # About 40 times below Whisper's pre-training rates, by width (vasistalodagala/whisper-finetune,
-    # README).
-    rates = {384: 3.75e-5, 512: 2.5e-5, 768: 1.25e-5, 1024: 6.25e-6, 1280: 4.4e-6}
-    return rates.get(model.network.config.d_model, 1e-4)
+    # 40 times below them (vasistalodagala/whisper-finetune, README).
+    return pretraining.get(model.network.config.d_model, 8e-3) / 40
 
 
 def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
@@ -750,12 +1024,14 @@ def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
 # --- what is told and kept ------------------------------------------------------------------------
 
 
+def _steps(run: _Run) -> int:
+    counts = run.batches.counts(run.epochs)
+    return sum(math.ceil(batches / run.training.accumulation) for batches in counts)
+
+
 def _part_rows(run: _Run) -> list[PartRow]:
     parts = run.model.parts()
-    fitted = run.config.training
-    counts = run.batches.counts(fitted.epochs)
-    steps = sum(math.ceil(batches / fitted.accumulation) for batches in counts)
-    training = ever(run.strategy, [part.name for part in parts], steps=steps)
+    training = ever(run.strategy, [part.name for part in parts], steps=_steps(run))
     rows = []
     for part in parts:
         trained = trainable_parameters(part) if part.name in training else []
@@ -845,13 +1121,16 @@ def _some(lines: Sequence[str]) -> tuple[str, ...]:
     return (*lines[:_LISTED], *([f"and {more:,} more"] if more > 0 else []))
 
 
-def _facts(run: _Run, rows: Sequence[PartRow], history: History, timing: Timing) -> RunFacts:
+def _facts(
+    run: _Run, rows: Sequence[PartRow], history: History, rounds: _Rounds, timing: Timing
+) -> RunFacts:
     return RunFacts(
         accent=run.config.accent,
         model=run.model.name,
         revision=run.model.revision,
         family=run.model.family,
         strategy=run.config.strategy,
+        why=run.why,
         seed=run.config.seed,
         normaliser=run.config.normaliser,
         parameters=Parameters(
@@ -864,6 +1143,8 @@ def _facts(run: _Run, rows: Sequence[PartRow], history: History, timing: Timing)
         best_epoch=history.best_epoch,
         interpolation=history.interpolation,
         sweep=tuple(Swept(*astuple(point)) for point in history.sweep),
+        pseudo_labels=rounds.done,
+        kept_round=rounds.kept,
         stopped=history.stopped,
         corpus=_corpus_name(run.config),
         data=_data_facts(run),
@@ -1008,6 +1289,7 @@ def _config_text(run: _Run) -> str:
         "data_digest": {
             "target": (data.train + data.dev + data.test).digest(),
             **({"general": general.digest()} if general else {}),
+            **({"untranscribed": data.untranscribed.digest()} if data.untranscribed else {}),
         },
         "versions": _versions(),
     }
@@ -1025,6 +1307,7 @@ def settings(config: RunConfig) -> RunConfig:
         model=_from_anywhere(config.model),
         corpus=_from_anywhere(_corpus_name(config)),
         general=None if general is None else _from_anywhere(general),
+        untranscribed=config.untranscribed and config.untranscribed.expanduser().absolute(),
         output=None,
         overwrite=False,
         feature_cache=True,

@@ -8,7 +8,7 @@ changes the network as well, once, before training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
@@ -22,6 +22,7 @@ __all__ = [
     "STRATEGIES",
     "Decoder",
     "Encoder",
+    "FromScratch",
     "Gradual",
     "Head",
     "Lora",
@@ -35,14 +36,26 @@ __all__ = [
     "trainable_parameters",
 ]
 
-StrategyName = Literal["head", "new-head", "lora", "gradual", "top-layers", "encoder", "decoder"]
+StrategyName = Literal[
+    "auto",
+    "head",
+    "new-head",
+    "lora",
+    "gradual",
+    "top-layers",
+    "encoder",
+    "decoder",
+    "from-scratch",
+]
+"""What `--strategy` takes; `auto` stands for one of the others, see `speechtl.choice`."""
 
 STRATEGIES: dict[Family, tuple[StrategyName, ...]] = {
-    "ctc": ("head", "new-head", "lora", "top-layers", "gradual", "encoder"),
-    "whisper": ("lora", "head", "decoder", "top-layers", "gradual", "encoder"),
+    "ctc": ("head", "new-head", "lora", "top-layers", "gradual", "encoder", "from-scratch"),
+    "whisper": ("lora", "head", "decoder", "top-layers", "gradual", "encoder", "from-scratch"),
 }
 """The strategies that each family knows, from the fewest parameters to the most. A Whisper's head
-holds its token embedding."""
+holds its token embedding. `from-scratch` is no way to adapt but the control that shows what the
+pretrained weights are worth."""
 
 
 class Strategy(Protocol):
@@ -199,11 +212,20 @@ class Lora(LoraSettings, Strategy):
 
 @dataclass(frozen=True, slots=True)
 class Encoder(Strategy):
-    """Everything above the feature encoder, which is always frozen."""
+    """Everything above the feature encoder, which every adaptation keeps frozen."""
 
     def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:  # noqa: ARG002
         """Return all parts but the first."""
         return frozenset(parts[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class FromScratch(Strategy):
+    """Every part, from the random weights that the model was loaded with."""
+
+    def trainable(self, parts: Sequence[str], step: int) -> frozenset[str]:  # noqa: ARG002
+        """Return all parts."""
+        return frozenset(parts)
 
 
 def strategy(
@@ -234,19 +256,17 @@ def strategy(
     if name not in STRATEGIES[family]:
         known = ", ".join(STRATEGIES[family])
         raise ConfigError(f"a {family} model has no strategy '{name}'; choose one of: {known}")
-    match name:
-        case "head" | "new-head":  # the new head is made where the model is loaded
-            return Head()
-        case "decoder":
-            return Decoder()
-        case "top-layers":
-            return TopLayers(top_layers)
-        case "gradual":
-            return Gradual(unfreeze_every, unfreeze_layers)
-        case "lora":
-            return Lora(**asdict(lora or LoraSettings()), seed=seed)
-        case "encoder":
-            return Encoder()
+    made: dict[StrategyName, Callable[[], Strategy]] = {
+        "head": Head,
+        "new-head": Head,  # the new head is made where the model is loaded
+        "decoder": Decoder,
+        "top-layers": lambda: TopLayers(top_layers),
+        "gradual": lambda: Gradual(unfreeze_every, unfreeze_layers),
+        "lora": lambda: Lora(**asdict(lora or LoraSettings()), seed=seed),
+        "encoder": Encoder,
+        "from-scratch": FromScratch,  # the random weights are, too
+    }
+    return made[name]()
 
 
 def ever(chosen: Strategy, parts: Sequence[str], *, steps: int) -> frozenset[str]:

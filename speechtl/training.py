@@ -35,6 +35,7 @@ __all__ = [
     "SweepPoint",
     "TrainingConfig",
     "best_precision",
+    "default_epochs",
     "fit",
 ]
 
@@ -59,7 +60,8 @@ class TrainingConfig:
     """How the suffix is fitted.
 
     Attributes:
-        epochs: The most passes over the training utterances.
+        epochs: The most passes over the training utterances; None takes as many as little speech
+            needs, see `default_epochs`.
         learning_rate: The peak rate of AdamW; None takes what suits the model and the strategy.
         head_rate: The peak rate of the head; None: the same. A new head wants more than the layers
             under it (Howard & Ruder 2018, "discriminative fine-tuning").
@@ -91,7 +93,7 @@ class TrainingConfig:
             utterances may rise where `interpolation` is `auto`.
     """
 
-    epochs: int = 5
+    epochs: int | None = None
     learning_rate: float | None = None
     head_rate: float | None = None
     layer_decay: float = 1.0
@@ -111,12 +113,12 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         wrong = [
-            f"{name} must be above 0, got {getattr(self, name)}"
+            f"{name} must be above 0, got {value}"
             for name in (
                 "epochs", "batch_size", "accumulation", "maximum_gradient_norm", "patience",
                 "average",
             )
-            if not getattr(self, name) > 0
+            if (value := getattr(self, name)) is not None and not value > 0
         ]  # fmt: skip
         wrong += [
             f"{name} must not be negative, got {getattr(self, name)}"
@@ -194,6 +196,22 @@ class History:
     interpolation: float
     sweep: tuple[SweepPoint, ...] = ()
 
+    @property
+    def dev_wer(self) -> float:
+        """The WER on dev of what the model holds, a fraction."""
+        swept = {point.interpolation: point.dev_wer for point in self.sweep}
+        return swept.get(self.interpolation, self.epochs[self.best_epoch].dev_wer)
+
+
+def default_epochs(batches: int, *, accumulation: int) -> int:
+    """Return how many epochs of so many batches each are enough where none are asked for.
+
+    They are 8, and more where these would make fewer than 300 steps, but at most 40: patience ends
+    sooner what no longer gains.
+    """
+    steps = math.ceil(batches / accumulation)
+    return min(40, max(8, math.ceil(300 / steps)))
+
 
 def best_precision(precision: Precision, device: str) -> Literal["float32", "bf16"]:
     """Return the precision to train in.
@@ -240,12 +258,12 @@ def fit(
         model: Its network is on the device that is to train, and prepared by the strategy.
         strategy: Names the parts that train.
         batches: Gives the features and labels of an epoch (1, 2, …), past the frozen prefix.
-        batches_per_epoch: How many of them each epoch has.
+        batches_per_epoch: How many of them each epoch has; there are no more epochs than these.
         dev_wer: Returns the present model's WER on the dev utterances, a fraction; called with the
             model in evaluation mode before the first epoch and after each.
         general_dev_wer: The same on the general accent's, asked for when an interpolation is
             chosen; None where there are none.
-        config: Epochs, rates and limits.
+        config: Rates and limits.
         learning_rate: The peak rate.
         precision: float32, bf16 autocast, or what suits the device.
         mask: Masks the features of each training batch.
@@ -297,7 +315,7 @@ def fit(
             return "diverged"
         if last.epoch - best.epoch >= config.patience:
             return "early"
-        return "finished" if last.epoch == config.epochs else None
+        return "finished" if last.epoch == len(batches_per_epoch) else None
 
     def scored(wer: Callable[[], float]) -> float:
         with session.autocast():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 
 from speechtl.audio import AUDIO_SUFFIXES, SAMPLE_RATE, Waveform, duration, read
 from speechtl.corpus import Utterance
@@ -31,8 +32,10 @@ __all__ = [
     "Transcript",
     "audio_files",
     "fits",
+    "may_hold_speech",
     "plain_recipe",
     "segments",
+    "stretches",
     "transcribe_files",
     "transcribe_utterances",
     "transcript_files",
@@ -182,7 +185,14 @@ def fits(
 
 def plain_recipe(model: SpeechModel, cut: str) -> Recipe:
     """Return the recipe of what is scored: recordings as they are, in full precision."""
-    return Recipe(model=model.name, revision=model.revision, cut=cut)
+    return Recipe(
+        model=model.name,
+        revision=model.revision,
+        cut=cut,
+        device=model.network.device.type,
+        torch=str(torch.__version__),
+        transformers=transformers.__version__,
+    )
 
 
 def _pieces(waveform: Waveform, model: SpeechModel) -> list[Waveform]:
@@ -232,6 +242,16 @@ def _read_stretches(path: Path, *, longest_s: float) -> Iterator[_Stretch]:
     waveform = read(path, start=start) if start else read(path)
     for low, high in segments(waveform, longest_s=longest_s):
         yield _Stretch(start + low / SAMPLE_RATE, waveform[low:high].copy())
+
+
+def stretches(path: Path, *, longest_s: float) -> Iterator[tuple[float, float]]:
+    """Yield start and end (s) of the stretches that a file is cut into, none above `longest_s`.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    for stretch in _read_stretches(path, longest_s=longest_s):
+        yield stretch.start, stretch.segment().end
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -311,14 +331,15 @@ def _decode_alone(model: SpeechModel, job: _Job, stretch: _Stretch) -> None:
 
 def _decode(model: SpeechModel, stretches: Sequence[_Stretch], *, batch_size: int) -> None:
     """Set the text of each stretch."""
-    spoken = [stretch for stretch in stretches if _may_hold_speech(stretch.waveform)]
+    spoken = [stretch for stretch in stretches if may_hold_speech(stretch.waveform)]
     for batch in length_buckets([len(s.waveform) for s in spoken], batch_size=batch_size):
         features = model.encode([spoken[i].waveform for i in batch], _top(model))
         for index, text in zip(batch, model.decode(features), strict=True):
             spoken[index].text = text
 
 
-def _may_hold_speech(waveform: Waveform) -> bool:
+def may_hold_speech(waveform: Waveform) -> bool:
+    """Return whether a waveform is long enough for a word, and not digital silence."""
     return len(waveform) >= SHORTEST_S * SAMPLE_RATE and float(np.ptp(waveform)) > SILENT_RANGE
 
 

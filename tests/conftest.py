@@ -101,6 +101,7 @@ def config(manifest: Path, tiny_models: dict[str, Path], tmp_path: Path) -> RunC
         model=str(tiny_models["ctc"]),
         corpus=str(manifest),
         general=str(manifest),
+        strategy="encoder",
         training=TrainingConfig(epochs=2, learning_rate=1e-2, batch_size=4, interpolation=0.7),
         device="cpu",
         precision="float32",

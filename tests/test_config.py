@@ -63,7 +63,7 @@ def test_every_shipped_file_begins_with_its_purpose_its_command_and_what_to_expe
 def test_every_preset_is_a_run_whose_strategy_its_family_has(name: str) -> None:
     config = run_config({**preset(name), "accent": "scottish"}, where=name)
     family: Family = "whisper" if "whisper" in config.model else "ctc"
-    assert config.strategy in {None, *STRATEGIES[family]}
+    assert config.strategy in {"auto", *STRATEGIES[family]}
     assert config.model in STARTERS or "/" in config.model
 
 
@@ -185,6 +185,15 @@ def test_what_no_layer_sets_keeps_its_default() -> None:
     assert run_config({"accent": "welsh"}, where="x") == RunConfig(accent="welsh")
 
 
+def test_speech_without_text_and_its_limits_are_read() -> None:
+    layers = {"accent": "welsh", "untranscribed": "talks", "rounds": 2, "label_wer": 0.2}
+    found = run_config({**layers, "minutes": 2.5, "training": {"epochs": None}}, where="x")
+    assert (found.untranscribed, found.rounds, found.label_wer) == (Path("talks"), 2, 0.2)
+    assert (found.minutes, found.training.epochs) == (2.5, None)
+    plain = RunConfig(accent="welsh")
+    assert (plain.untranscribed, plain.rounds, plain.minutes) == (None, 1, None)
+
+
 # --- faults ---------------------------------------------------------------------------------------
 
 
@@ -257,6 +266,13 @@ def test_ranges_are_told_together_with_other_faults() -> None:
         ({"replay": float("nan")}, "replay is a share"),
         ({"seed": -1}, "seed must not be negative"),
         ({"top_layers": 0}, "top_layers must be at least 1"),
+        ({"rounds": 0}, "rounds must be at least 1, got 0"),
+        ({"label_wer": -0.1}, r"label_wer is a fraction from 0 to 1, got -0\.1"),
+        ({"label_wer": 30.0}, r"label_wer is a fraction from 0 to 1, got 30\.0"),
+        ({"label_wer": float("nan")}, "label_wer is a fraction"),
+        ({"minutes": 0.0}, r"minutes must be above 0, got 0\.0"),
+        ({"minutes": float("nan")}, "minutes must be above 0"),
+        ({"cache_gb": 0.0}, r"cache_gb must be above 0, got 0\.0"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_in_code_too(

@@ -290,7 +290,7 @@ def test_the_saved_configuration_is_resolved_and_runs_again_to_the_same_report(
         ("whisper", 16, "lora", 1e-3),
         ("ctc", 16, "encoder", 1e-3),
         ("whisper", 768, "decoder", 1.25e-5),
-        ("whisper", 16, "head", 1e-4),
+        ("whisper", 16, "head", 2e-4),
     ],
 )
 def test_the_learning_rate_suits_the_model_where_none_is_given(

@@ -55,12 +55,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[Family, SpeechModel
         ("ctc", "top-layers", {"encoder.1", "encoder.2", "head"}, "encoder.1"),
         ("ctc", "gradual", {"head"}, "head"),
         ("ctc", "encoder", set(CTC) - {"feature_encoder"}, "feature_projection"),
+        ("ctc", "from-scratch", set(CTC), "feature_encoder"),
         ("whisper", "lora", set(WHISPER) - {"frontend", "head"}, "encoder.0"),
         ("whisper", "head", {"head"}, "decoder.0"),
         ("whisper", "decoder", {"decoder.0", "decoder.1", "head"}, "decoder.0"),
         ("whisper", "top-layers", set(WHISPER) - {"frontend"}, "encoder.0"),
         ("whisper", "gradual", {"head"}, "decoder.0"),
         ("whisper", "encoder", set(WHISPER) - {"frontend"}, "encoder.0"),
+        ("whisper", "from-scratch", set(WHISPER), "frontend"),
     ],
 )
 def test_a_strategy_trains_what_it_is_named_after_and_is_cut_below_that(
@@ -185,12 +187,12 @@ def test_lora_is_made_from_its_settings_and_the_seed() -> None:
 
 @every_strategy
 @given(step=st.integers(min_value=0, max_value=10**6))
-def test_the_feature_encoder_never_trains_and_the_head_always_does_but_for_lora(
+def test_the_feature_encoder_trains_from_scratch_alone_and_the_head_always_but_for_lora(
     family: Family, name: StrategyName, step: int
 ) -> None:
     parts = PARTS[family]
     trained = strategy(name, family=family).trainable(parts, step)
-    assert parts[0] not in trained
+    assert (parts[0] in trained) == (name == "from-scratch")
     assert (parts[-1] in trained) == (name != "lora")
     assert trained <= set(parts)
 

@@ -39,6 +39,7 @@ from speechtl.training import (
     TrainingBatch,
     TrainingConfig,
     best_precision,
+    default_epochs,
     fit,
 )
 
@@ -247,7 +248,7 @@ def test_the_weights_of_the_best_epoch_are_restored(
 ) -> None:
     run = Fit(fresh(family), "top-layers", dev_wers=[0.9, 0.5, 0.3, 0.4, 0.6])
     history = run.run(epochs=4, patience=4)
-    assert (history.best_epoch, history.stopped) == (2, "finished")
+    assert (history.best_epoch, history.stopped, history.dev_wer) == (2, "finished", 0.3)
     assert [record.dev_wer for record in history.epochs] == [0.9, 0.5, 0.3, 0.4, 0.6]
     assert same(weights(run.model), run.seen[2])
     assert not same(weights(run.model), run.seen[4])
@@ -371,7 +372,7 @@ def test_a_fit_that_never_helps_gives_the_base_model_back(
 ) -> None:
     run = Fit(fresh("ctc"), "encoder", dev_wers=[0.2, 0.3, 0.2])
     history = run.run(epochs=2)
-    assert history.best_epoch == 0
+    assert (history.best_epoch, history.dev_wer) == (0, 0.2)
     assert not same(run.seen[2], run.seen[0])
     assert same(weights(run.model), run.seen[0])
 
@@ -467,6 +468,50 @@ def test_it_trains_outside_the_main_thread_too(fresh: Callable[[Family], SpeechM
     with ThreadPoolExecutor(max_workers=1) as pool:
         history = pool.submit(Fit(fresh("ctc")).run).result()
     assert history.stopped == "finished"
+
+
+# --- how many epochs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("batches", "accumulation", "epochs"),
+    [
+        (1000, 1, 8),
+        (38, 1, 8),  # 304 steps
+        (37, 1, 9),
+        (8, 1, 38),
+        (7, 1, 40),
+        (1, 1, 40),
+        (76, 2, 8),
+        (91, 4, 14),  # 23 steps each, the last of three batches
+    ],
+)
+def test_little_speech_is_passed_over_more_often_up_to_a_bound(
+    batches: int, accumulation: int, epochs: int
+) -> None:
+    assert default_epochs(batches, accumulation=accumulation) == epochs
+
+
+@pytest.mark.parametrize("epochs", [None, 1, 9])
+def test_a_fit_has_as_many_epochs_as_it_is_told_of_batches(
+    epochs: int | None, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    run = Fit(fresh("ctc"))
+    history = fit(
+        run.model,
+        run.strategy,
+        run.batches,
+        batches_per_epoch=[2] * 3,
+        dev_wer=run.dev_wer,
+        config=TrainingConfig(epochs=epochs, interpolation=1.0),
+        learning_rate=1e-2,
+        precision="float32",
+    )
+    assert (history.stopped, [r.epoch for r in history.epochs]) == ("finished", [0, 1, 2, 3])
+
+
+def test_epochs_are_left_open_unless_they_are_given() -> None:
+    assert TrainingConfig().epochs is None
 
 
 # --- steps, records and logs ----------------------------------------------------------------------
@@ -856,6 +901,7 @@ def test_a_fit_leaves_the_model_at_the_interpolation_that_it_chose(
     history = run.run(interpolation="auto")
     assert (history.interpolation, history.best_epoch) == (0.4, 2)
     assert [p.dev_wer for p in history.sweep] == [0.9, *[0.8] * 3, 0.2, *[0.8] * 6]
+    assert history.dev_wer == 0.2
     assert same(weights(run.model), run.seen[6])
 
 
@@ -866,4 +912,5 @@ def test_forgetting_beyond_the_limit_gives_the_base_back_and_says_so(
     rates = iter([0.1, *[0.5] * 20])
     history = run.run(interpolation="auto", general_dev_wer=lambda: next(rates))
     assert (history.interpolation, history.best_epoch) == (0.0, 0)
+    assert history.dev_wer == 1.0  # as `Fit` has it for the base
     assert same(weights(run.model), run.seen[0])

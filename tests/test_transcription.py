@@ -29,8 +29,10 @@ from speechtl.transcription import (
     Segment,
     Transcript,
     audio_files,
+    may_hold_speech,
     plain_recipe,
     segments,
+    stretches,
     transcribe_files,
     transcribe_utterances,
     transcript_files,
@@ -133,6 +135,39 @@ def test_a_click_is_not_a_pause_but_100_ms_of_quiet_are() -> None:
 def test_silence_is_cut_as_late_as_it_may_be() -> None:
     ranges = segments(np.zeros(10 * SAMPLE_RATE, dtype=np.float32), longest_s=4.0)
     assert ranges[0] == (0, 4 * SAMPLE_RATE - 800)  # the middle of the last 100 ms
+
+
+@pytest.mark.parametrize("rate", [SAMPLE_RATE, 44_100])
+def test_a_file_is_cut_where_it_would_be_to_be_transcribed(
+    rate: int,
+    tiny: Callable[..., SpeechModel],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transcription, "_BLOCK_S", 4.0)
+    path = tmp_path / "long.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(11 * rate), rate)
+    found = list(stretches(path, longest_s=2.0))
+    (result,) = transcribe_files(tiny("ctc", longest_s=2.0), [path])
+    assert isinstance(result, Transcript)
+    assert found == [(segment.start, segment.end) for segment in result.segments]
+    assert (found[0][0], found[-1][1]) == (0.0, pytest.approx(11.0, abs=1e-3))
+    assert max(end - start for start, end in found) <= 2.0
+
+
+def test_a_file_that_cannot_be_read_has_no_stretches(tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no audio")
+    with pytest.raises(DataError, match=r"text\.wav"):
+        list(stretches(tmp_path / "text.wav", longest_s=2.0))
+
+
+def test_a_scrap_and_digital_silence_hold_no_speech_and_the_quietest_sound_may() -> None:
+    dither = np.random.default_rng(0).integers(-1, 2, SAMPLE_RATE).astype(np.float32) / 32_768
+    assert not may_hold_speech(dither)
+    assert not may_hold_speech(np.zeros(0, dtype=np.float32))
+    assert not may_hold_speech(noise(1.0, seed=1)[: int(transcription.SHORTEST_S * 16_000) - 1])
+    assert may_hold_speech(noise(1.0, seed=1)[: int(transcription.SHORTEST_S * 16_000)])
+    assert may_hold_speech(noise(1.0, seed=1) / 1000)
 
 
 # --- utterances -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from speechtl.augment.base import Augmentation, Chain, Sometimes, generator
+from speechtl.augment.base import Augmentation, Chain, Sometimes, files_of, generator
 from speechtl.augment.channel import Gain, RoomImpulseResponse, TelephoneBand
 from speechtl.augment.features import SpecAugment
 from speechtl.augment.noise import AdditiveNoise
@@ -31,6 +31,7 @@ __all__ = [
     "SpeedPerturbation",
     "TelephoneBand",
     "TimeStretch",
+    "files_of",
     "generator",
 ]
 

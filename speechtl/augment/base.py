@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from speechtl.audio import Waveform
 from speechtl.errors import ConfigError, DataError
 
-__all__ = ["Augmentation", "Chain", "Sometimes", "generator"]
+__all__ = ["Augmentation", "Chain", "Sometimes", "files_of", "generator"]
 
 _STREAM = 0  # names this random stream, beside a run's others
 
@@ -95,6 +96,18 @@ class Chain:
             if rng.random() < step.probability:
                 result = step.augmentation(result, sample_rate, rng)
         return result
+
+
+def files_of(augmentation: object) -> list[Path]:
+    """The files that an augmentation, or the steps of a chain, reads: each once, sorted."""
+    steps = [step.augmentation for step in getattr(augmentation, "steps", ())] or [augmentation]
+    return sorted(
+        {
+            path
+            for step in steps
+            for path in (*getattr(step, "sources", ()), *getattr(step, "responses", ()))
+        }
+    )
 
 
 def checked(waveform: Waveform) -> Waveform:

@@ -61,7 +61,13 @@ _NEW_HEAD = "--strategy new-head adapts it with a head of its own"
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
-def load(name: str, *, device: str = "cpu", head: NewHead | None = None) -> SpeechModel:
+def load(
+    name: str,
+    *,
+    device: str = "cpu",
+    head: NewHead | None = None,
+    random_seed: int | None = None,
+) -> SpeechModel:
     """Return the recogniser called `name`, in evaluation mode, with float32 weights.
 
     No code of a checkpoint is ever run: no `trust_remote_code`, and pickled weights are read by
@@ -73,6 +79,8 @@ def load(name: str, *, device: str = "cpu", head: NewHead | None = None) -> Spee
         device: Where the weights go, as torch names it.
         head: A new head for a CTC checkpoint, with or without one of its own, also for a
             self-supervised one. Without it the checkpoint must be trained to recognise speech.
+        random_seed: Draws random weights in place of the checkpoint's, of which the architecture
+            and the tokenizer are kept; None loads the weights.
 
     Raises:
         ConfigError: The checkpoint cannot have this head.
@@ -88,6 +96,9 @@ def load(name: str, *, device: str = "cpu", head: NewHead | None = None) -> Spee
     revision = revision or _digest(folder, name)
     with quiet(), _readable(name):
         network, is_trained = _network(folder, config, name)
+        if random_seed is not None:
+            revision = f"{revision}-random-{random_seed}"
+            network = _random(network, random_seed)
         if not is_trained and head is None:
             raise ModelError(
                 f"{name} has no CTC head: it is a self-supervised checkpoint, and must be already "
@@ -227,6 +238,16 @@ def _network(folder: Path, config: PreTrainedConfig, name: str) -> tuple[Any, bo
             f"{name} lacks {len(missing - head)} weights of its own network: {some} … {_OTHER_WAYS}"
         )
     return network, not head
+
+
+def _random(network: Any, seed: int) -> Any:
+    """Return a network of the same architecture with weights as they are before pre-training."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = type(network)(network.config)
+    if network.can_generate():
+        fresh.generation_config = network.generation_config
+    return fresh
 
 
 def _weights(folder: Path, patterns: tuple[str, ...]) -> list[Path]:

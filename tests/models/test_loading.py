@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import errors as hub
@@ -146,6 +148,90 @@ def test_a_missing_mask_vector_is_no_fault_and_becomes_zero(own_checkpoint: Chec
     rewrite(folder, lambda w: w.pop("wav2vec2.masked_spec_embed"))
     network: Any = load(str(folder)).network
     assert not network.base_model.masked_spec_embed.any()
+
+
+# --- random weights -------------------------------------------------------------------------------
+
+scratch_kinds = pytest.mark.parametrize(
+    "kind", ["wav2vec2-group", "wavlm-stable", "data2vec-audio", "english", "multilingual"]
+)
+
+
+@scratch_kinds
+def test_random_weights_are_the_seed_s_and_none_of_the_checkpoint_s(
+    kind: str, checkpoint: Checkpoint
+) -> None:
+    folder = str(checkpoint(kind))
+    base, first, again, other = (load(folder, random_seed=seed) for seed in (None, 3, 3, 4))
+    for theirs in (base, other):
+        for part, its in zip(first.parts(), theirs.parts(), strict=True):
+            drawn = [
+                not torch.equal(one, two)
+                for one, two in zip(part.parameters(), its.parameters(), strict=True)
+            ]
+            assert any(drawn), f"{part.name} is not drawn"
+    weights = first.network.state_dict()
+    assert all(torch.equal(w, again.network.state_dict()[key]) for key, w in weights.items())
+    assert {key: w.shape for key, w in weights.items()} == {
+        key: w.shape for key, w in base.network.state_dict().items()
+    }
+    assert all(bool(torch.isfinite(w).all()) for w in weights.values())
+    assert not first.network.training
+    assert (first.revision, other.revision) == (
+        f"{base.revision}-random-3",
+        f"{base.revision}-random-4",
+    )
+    assert first.labels("the cat", samples=16_000) == base.labels("the cat", samples=16_000)
+
+
+def test_random_weights_are_float32_whatever_the_checkpoint_s_are(
+    own_checkpoint: Checkpoint,
+) -> None:
+    for kind in ("hubert", "english"):
+        folder = own_checkpoint(kind)
+        rewrite(folder, lambda w: w.update({k: v.half() for k, v in w.items()}))
+        with_config(torch_dtype="float16", dtype="float16")(folder)
+        found = load(str(folder), random_seed=0)
+        assert {p.dtype for p in found.network.parameters()} == {torch.float32}
+
+
+def test_a_whisper_of_random_weights_decodes_as_its_checkpoint_is_told_to(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    base, drawn = (load(str(checkpoint("multilingual")), random_seed=s) for s in (None, 0))
+    networks: tuple[Any, Any] = (base.network, drawn.network)
+    asked, found = (network.generation_config.to_dict() for network in networks)
+    assert found == asked
+    output = networks[1].get_output_embeddings().weight
+    assert output is networks[1].get_input_embeddings().weight
+    # Its encoder's positions are sines, drawn by no seed.
+    positions = [network.model.encoder.embed_positions.weight for network in networks]
+    assert torch.equal(*positions)
+    drawn.save(tmp_path / "saved")
+    again = load(str(tmp_path / "saved"))
+    features = [model.encode([noise(1.0, seed=1)], "decoder.0") for model in (drawn, again)]
+    assert drawn.decode(features[0]) == again.decode(features[1])
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2-group", "english"])
+def test_drawing_weights_leaves_the_global_generators_as_loading_does(
+    kind: str, checkpoint: Checkpoint
+) -> None:
+    def states() -> tuple[torch.Tensor, str, object]:
+        return torch.get_rng_state(), str(np.random.get_state()), random.getstate()  # noqa: NPY002
+
+    load(str(checkpoint(kind)))  # what is imported first may draw
+    torch.manual_seed(0)
+    load(str(checkpoint(kind)))  # which transformers draws for
+    plain = states()
+    torch.manual_seed(0)
+    load(str(checkpoint(kind)), random_seed=5)
+    drawn = states()
+    assert torch.equal(plain[0], drawn[0])
+    assert plain[1:] == drawn[1:]
+
+
+# --- broken checkpoints ---------------------------------------------------------------------------
 
 
 def without_head(folder: Path) -> None:
