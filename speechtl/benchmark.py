@@ -29,6 +29,8 @@ from speechtl.errors import ConfigError, DataError, SpeechtlError
 from speechtl.files import replacing, write_text
 from speechtl.models import STARTERS, local_revision
 from speechtl.report.phrases import accent_name, percent, points
+from speechtl.run_data import prepare_data
+from speechtl.run_folder import run_folder, settings
 from speechtl.scoring import Report
 from speechtl.strategy import STRATEGIES
 
@@ -210,7 +212,7 @@ def _configs(grid: Grid, output: Path) -> list[RunConfig]:
         # Part of the name: a run with others is not the run that was asked for.
         limit = "" if minutes is None else f"-{minutes:g}-minutes"
         limit += "" if grid.epochs is None else f"-{grid.epochs}-epochs"
-        settings: dict[str, Any] = {
+        chosen: dict[str, Any] = {
             "accent": accent,
             "model": model,
             "strategy": strategy,
@@ -220,8 +222,8 @@ def _configs(grid: Grid, output: Path) -> list[RunConfig]:
             "output": runs / f"{_slug(model)}-{strategy}-{accent}-{seed}{limit}",
         }
         if grid.epochs is not None:
-            settings["training"] = {"epochs": grid.epochs}
-        configs.append(run_config(settings, where="the benchmark"))
+            chosen["training"] = {"epochs": grid.epochs}
+        configs.append(run_config(chosen, where="the benchmark"))
     _check_folders(configs)
     return configs
 
@@ -242,7 +244,7 @@ def _is_short(config: RunConfig) -> bool:
     if config.minutes is None:
         return False
     try:
-        train = pipeline.prepare_data(replace(config, minutes=None)).train
+        train = prepare_data(replace(config, minutes=None)).train
         return train.duration < 60 * config.minutes
     except SpeechtlError:  # told where it is run
         return False
@@ -282,7 +284,7 @@ def _finished(config: RunConfig) -> Report | None:
 
 
 def _report_path(config: RunConfig) -> Path:
-    return pipeline.run_folder(config) / "report.json"
+    return run_folder(config) / "report.json"
 
 
 def _saved(config: RunConfig) -> str | None:
@@ -290,14 +292,14 @@ def _saved(config: RunConfig) -> str | None:
 
     None where there is none, or where it had other settings or another base model.
     """
-    path = pipeline.run_folder(config) / "config.yaml"
+    path = run_folder(config) / "config.yaml"
     try:
         saved = run_config(read_yaml(path), where=str(path))
         revision = str(yaml.safe_load(path.read_text(encoding="utf-8"))["facts"]["model_revision"])
         here = local_revision(config.model)
     except (SpeechtlError, LookupError, TypeError):
         return None
-    asked = pipeline.settings(config)
+    asked = settings(config)
     # What was left open a run found out for itself.
     found = {
         field.name: getattr(saved.training, field.name)

@@ -358,9 +358,10 @@ def _adapt(config: RunConfig, *, quiet: bool) -> None:
     with err.status("starting", spinner="dots"):
         from speechtl import pipeline  # noqa: PLC0415
         from speechtl.report import terminal  # noqa: PLC0415
+        from speechtl.run_folder import run_folder  # noqa: PLC0415
     report = pipeline.adapt(config, None if quiet else _Talking())
     out.print(terminal.render(report))
-    directory = pipeline.run_folder(config)
+    directory = run_folder(config)
     out.print(
         f"Report: {escape(str(directory / 'report.html'))}\n"
         f"Model:  {escape(str(directory / 'model'))}",

@@ -10,9 +10,9 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,13 +23,13 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import nn
 
-from speechtl import __version__, corpora, models
+from speechtl import __version__, models
 from speechtl.audio import SAMPLE_RATE
 from speechtl.augment import Augmentation, SpecAugment, files_of
 from speechtl.choice import choose
-from speechtl.config import RunConfig, accent_file, accent_names, suggestion
+from speechtl.config import RunConfig
 from speechtl.config import augmentation as augmentation_of
-from speechtl.corpus import SPLITS, Corpus, Utterance, split_by_speaker
+from speechtl.corpus import Corpus, Utterance
 from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.features import (
     BATCH_SECONDS,
@@ -44,14 +44,24 @@ from speechtl.features import (
     example,
     faster_precision,
 )
-from speechtl.files import replacing, require_writable, write_text
+from speechtl.files import replacing, write_text
 from speechtl.lora import merge, save_adapter
+from speechtl.memory import keep_few_kernels
 from speechtl.metrics import total, word_errors
 from speechtl.models import NewHead, SpeechModel, characters_of
 from speechtl.progress import Track, silent
 from speechtl.pseudo_labels import Guess, accepted, calibrated, guesses, recordings
 from speechtl.report import write_all
 from speechtl.report.phrases import count, percent
+from speechtl.run_data import Data, corpus_name, prepare_data, replayed
+from speechtl.run_folder import (
+    UNFINISHED_MODEL,
+    claim,
+    from_anywhere,
+    require_free,
+    run_folder,
+    settings,
+)
 from speechtl.scoring import (
     SETS,
     DataFacts,
@@ -80,34 +90,12 @@ from speechtl.training import (
 from speechtl.transcription import fits, plain_recipe, transcribe_utterances
 
 __all__ = [
-    "Data",
     "Listener",
     "PartRow",
     "Silent",
     "adapt",
-    "prepare_data",
-    "run_folder",
-    "settings",
 ]
 
-# All that a run ever writes: what --overwrite removes.
-_WRITTEN = (
-    "config.yaml",
-    "model",
-    "adapter",
-    "hypotheses",
-    "report.json",
-    "report.md",
-    "report.html",
-    "README.md",
-    "log",
-    "checkpoints",
-    "pseudo-labels",
-)
-_UNFINISHED_MODEL = ".model.part"
-# Names of random streams, beside the run's others.
-_REPLAY = 3  # which utterances are replayed
-_SUBSET = 4  # which are trained on, of more
 _LISTED = 20  # faults told one by one; a person mends those first
 
 
@@ -168,43 +156,6 @@ class Silent:
 
 
 # --- a run ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """The utterances of a run; train, dev and test share no speaker.
-
-    Attributes:
-        train: What is trained on.
-        dev: What stops training early and chooses the epoch.
-        test: What is scored before and after.
-        general_test: The same in the accent that the model already knows; None leaves it out.
-        general_dev: General utterances by which the interpolation is chosen; may be none.
-        replay: General utterances to train on too, in the order in which the seed drew them.
-        untranscribed: Speech of the accent without text.
-    """
-
-    train: Corpus
-    dev: Corpus
-    test: Corpus
-    general_test: Corpus | None
-    general_dev: Corpus
-    replay: Corpus
-    untranscribed: Corpus = field(default_factory=Corpus)
-
-    def scored(self) -> list[Utterance]:
-        """Return every utterance that a model transcribes."""
-        return [
-            *self.dev,
-            *self.test,
-            *(self.general_test or ()),
-            *self.general_dev,
-            *self.untranscribed,
-        ]
-
-    def all(self) -> list[Utterance]:
-        """Return every utterance that the run reads."""
-        return [*self.train, *self.replay, *self.scored()]
 
 
 class _Clock:
@@ -314,13 +265,15 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     Raises:
         SpeechtlError: The configuration, the data, the model or the output folder cannot be used.
     """
+    keep_few_kernels()
     listener = listener or Silent()
     clock = _Clock()
     with clock("load_s"):
         run = _prepare(config, listener, clock)
     for line in _describe(run):
         listener.note(line)
-    _claim(run)
+    if claim(run.directory, config, _config_text(run)):
+        listener.note(f"going on with the unfinished run in {run.directory}")
     with _enough_memory():
         with clock("features_s"):
             _fill(run)
@@ -355,17 +308,12 @@ def _enough_memory() -> Iterator[None]:
         ) from error
 
 
-def run_folder(config: RunConfig) -> Path:
-    """Return the absolute path of the run's folder."""
-    return (config.output or Path("runs") / config.accent).expanduser().absolute()
-
-
 def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     """Return a run in which nothing is left to find wrong; nothing is written yet."""
     normaliser(config.normaliser)
     device = models.pick_device(config.device)
     directory = run_folder(config)
-    _require_free(directory, config)
+    require_free(directory, config)
     with listener.busy("loading the corpus"):
         data = prepare_data(config)
     # A segment's file holds what others say as well: it may be a test utterance.
@@ -400,7 +348,7 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
             faults=_some(_reasons(dropped)),
         )
     replay, dropped_replay = _examples(model, data.replay, waveforms)
-    replay = replay[: _replayed(len(train), config.replay)]
+    replay = replay[: replayed(len(train), config.replay)]
     _require_effect(config, model, replayed=len(replay))
     training = _resolved(config, model, utterances=len(train) + len(replay))
     epochs = training.epochs or 0
@@ -623,151 +571,6 @@ def _examples(
     return examples, dropped
 
 
-# --- the data -------------------------------------------------------------------------------------
-
-
-def prepare_data(config: RunConfig) -> Data:
-    """Return the run's utterances: splits that share no speaker, the general test set, the replay.
-
-    Raises:
-        ConfigError: A corpus has no such accent.
-        DataError: A corpus cannot be read, or a split is empty or shares a speaker.
-    """
-    name = _corpus_name(config)
-    corpus = _load(name, config)
-    target = _of_accent(corpus, config.accent, corpus_name=name, option="--accent")
-    splits = _splits(target, seed=config.seed, needed=("train", "dev", "test"))
-    if config.minutes is not None:
-        splits["train"] = _first_minutes(splits["train"], config.minutes, seed=config.seed)
-    general_name = _general_name(config)
-    if general_name is None:
-        return Data(**splits, general_test=None, general_dev=Corpus(), replay=Corpus())
-    one_corpus = _same_corpus(general_name, name)
-    if one_corpus and config.accent == config.general_accent:
-        raise ConfigError(
-            f"the accent '{config.accent}' cannot be adapted to and be the general one too; name "
-            "another with --general-accent, or leave the general accent out with --general none"
-        )
-    general = _of_accent(
-        corpus if one_corpus else corpora.load(general_name),
-        config.general_accent,
-        corpus_name=general_name,
-        option="--general-accent",
-    )
-    needed = ("train", "test") if config.replay else ("test",)
-    general_splits = _splits(general, seed=config.seed, needed=needed)
-    replay = _drawn(general_splits["train"], len(splits["train"]), config) if config.replay else ()
-    if one_corpus:
-        # Of one corpus, a name is one person, whatever the accent.
-        held_out = splits["dev"] + splits["test"] + general_splits["dev"] + general_splits["test"]
-        (splits["train"] + Corpus(replay)).check_disjoint(held_out, fields=("speaker",))
-    return Data(
-        **splits,
-        general_test=general_splits["test"],
-        general_dev=general_splits["dev"],
-        replay=Corpus(replay),
-    )
-
-
-def _corpus_name(config: RunConfig) -> str:
-    if config.corpus is not None:
-        return config.corpus
-    known = accent_file(config.accent)
-    if known is None or known.starter:
-        return "starter"
-    found = [source.corpus for source in known.sources if source.corpus]
-    if not found:
-        raise ConfigError(
-            f"the starter does not speak '{config.accent}', and its own corpora must be fetched by "
-            "hand; get one of these and name its manifest with --corpus:\n  - "
-            + "\n  - ".join(f"{source.name}: {source.url}" for source in known.sources)
-        )
-    return found[0]
-
-
-def _general_name(config: RunConfig) -> str | None:
-    if config.general != "auto":
-        return config.general
-    # What another model knows is not the starter's synthetic speech.
-    known = config.model in models.STARTERS or _corpus_name(config) == "starter"
-    return "starter" if known else None
-
-
-def _same_corpus(first: str, second: str) -> bool:
-    return first == second or Path(first).resolve() == Path(second).resolve()
-
-
-def _load(name: str, config: RunConfig) -> Corpus:
-    try:
-        return corpora.load(name)
-    except DataError as error:
-        if config.corpus is not None or name == "starter":
-            raise
-        raise DataError(
-            f"the starter does not speak '{config.accent}', and its own corpus could not be had. "
-            f"Name recordings of your own with --corpus MANIFEST. The reason: {error}"
-        ) from error
-
-
-def _of_accent(corpus: Corpus, accent: str, *, corpus_name: str, option: str) -> Corpus:
-    if accent in corpus.accents:
-        return corpus.where(accent=accent)
-    elsewhere = [name for name in accent_names() if name not in corpus.accents]
-    other = f"; elsewhere there are: {', '.join(elsewhere)}" if corpus_name == "starter" else ""
-    raise ConfigError(
-        f"the corpus {corpus_name} has no accent '{accent}'; "
-        f"{suggestion(accent, [*corpus.accents, *elsewhere])}"
-        f"name one of its own with {option}: {', '.join(corpus.accents)}{other}"
-    )
-
-
-def _splits(corpus: Corpus, *, seed: int, needed: Sequence[str]) -> dict[str, Corpus]:
-    """Return train, dev and test: the corpus' own splits, else drawn by speaker."""
-    without = [utterance.id for utterance in corpus if utterance.split is None]
-    if len(without) == len(corpus):
-        return split_by_speaker(corpus, seed=seed)
-    accent = corpus[0].accent
-    if without:
-        raise DataError(
-            f"{len(without)} of {len(corpus)} utterances of the accent '{accent}' have no split, "
-            f"such as '{without[0]}': give each of them a split (train, dev or test), or none of "
-            "them, and they are split by speaker"
-        )
-    splits = {name: corpus.where(split=name) for name in SPLITS}
-    empty = [name for name in needed if not splits[name]]
-    if empty:
-        raise DataError(
-            f"the accent '{accent}' has no utterance in the split {' and '.join(empty)}; it must "
-            f"have some in each of: {', '.join(needed)}"
-        )
-    for first, second in itertools.combinations(SPLITS, 2):
-        splits[first].check_disjoint(splits[second], fields=("speaker",))
-    return splits
-
-
-def _first_minutes(corpus: Corpus, minutes: float, *, seed: int) -> Corpus:
-    """Return as many utterances as `minutes` hold, one at least, drawn by the seed."""
-    chosen: list[int] = []
-    left_s = 60 * minutes
-    for index in np.random.default_rng([seed, _SUBSET]).permutation(len(corpus)).tolist():
-        left_s -= corpus[index].duration
-        if chosen and left_s < 0:
-            break
-        chosen.append(index)
-    return Corpus(corpus[index] for index in sorted(chosen))
-
-
-def _replayed(trained: int, share: float) -> int:
-    """Return how many general utterances make `share` of all beside `trained` of the accent."""
-    return round(trained * share / (1 - share))
-
-
-def _drawn(general: Corpus, trained: int, config: RunConfig) -> list[Utterance]:
-    """Return as many general utterances as may be replayed, drawn by the seed, in that order."""
-    order = np.random.default_rng([config.seed, _REPLAY]).permutation(len(general))
-    return [general[int(i)] for i in order[: _replayed(trained, config.replay)]]
-
-
 # --- the stages -----------------------------------------------------------------------------------
 
 
@@ -837,21 +640,23 @@ def _fit_rounds(run: _Run) -> tuple[History, _Rounds]:
     if not run.data.untranscribed:
         return _fit(run), _Rounds()
     parameters = _above_the_cut(run)
-    base = [parameter.detach().clone() for parameter in parameters]
-    history = best = _fitted_round(run, parameters, 0)
-    weights = [parameter.detach().clone() for parameter in parameters]
+    base = _copied(parameters)
+    history, trained = _fitted_round(run, parameters, 0)
+    best, weights = history, _copied(parameters)
     rounds = _Rounds((LabelRound(round=0, dev_wer=history.dev_wer),))
     for number in range(1, run.config.rounds + 1):
         run.listener.note(f"round {number - 1}:      dev WER {percent(history.dev_wer)}")
+        # What the interpolation gives back of the general accent would cost the labels dearly.
+        _put(parameters, trained)
         labelled, facts = _labelled(run, number)
         if not labelled.labelled:
             rounds = replace(rounds, done=(*rounds.done, facts))
             break
         _put(parameters, base)
-        history = _fitted_round(labelled, parameters, number)
+        history, trained = _fitted_round(labelled, parameters, number)
         rounds = replace(rounds, done=(*rounds.done, replace(facts, dev_wer=history.dev_wer)))
         if history.dev_wer < best.dev_wer:
-            best, weights = history, [parameter.detach().clone() for parameter in parameters]
+            best, weights = history, _copied(parameters)
             rounds = replace(rounds, kept=number)
     _put(parameters, weights)
     told = ", ".join(f"{r.round}: {percent(r.dev_wer)}" for r in rounds.done)
@@ -864,6 +669,10 @@ def _above_the_cut(run: _Run) -> list[nn.Parameter]:
     parts = run.model.parts()
     first = [part.name for part in parts].index(run.cut)
     return [p for part in parts[first:] for p in trainable_parameters(part)]
+
+
+def _copied(parameters: Sequence[nn.Parameter]) -> list[torch.Tensor]:
+    return [parameter.detach().to("cpu", copy=True) for parameter in parameters]
 
 
 @torch.no_grad()
@@ -922,26 +731,37 @@ def _guesses(run: _Run, utterances: Corpus, description: str) -> list[Guess]:
     )
 
 
-def _fitted_round(run: _Run, parameters: Sequence[nn.Parameter], number: int) -> History:
-    """Return the history of a round's training, done now or by a run that was killed later on."""
+def _fitted_round(
+    run: _Run, parameters: Sequence[nn.Parameter], number: int
+) -> tuple[History, list[torch.Tensor]]:
+    """Return the history of a round's training, and its weights before they were interpolated.
+
+    The model has those that are to be kept. It was done now, or by a run that was killed later on.
+    """
     path = run.directory / "checkpoints" / f"round-{number}.pt"
     if path.exists():
         state = torch.load(path, weights_only=True, map_location="cpu")
         _put(parameters, state["weights"])
-        return TypeAdapter(History).validate_json(state["history"])
+        return TypeAdapter(History).validate_json(state["history"]), state["trained"]
     if number:
         _fill(run)
-    history = _fit(run, name=f"round-{number}-last")
+    trained: list[torch.Tensor] = []
+    history = _fit(
+        run,
+        name=f"round-{number}-last",
+        on_trained=lambda: trained.extend(_copied(parameters)),
+    )
     with replacing(path, faults=(RuntimeError,)) as partial:
         state = {
-            "weights": [parameter.detach().cpu() for parameter in parameters],
+            "weights": _copied(parameters),
+            "trained": trained,
             "history": TypeAdapter(History).dump_json(history).decode(),
         }
         torch.save(state, partial)
-    return history
+    return history, trained
 
 
-def _fit(run: _Run, name: str = "last") -> History:
+def _fit(run: _Run, name: str = "last", on_trained: Callable[[], None] | None = None) -> History:
     config = run.config
     return fit(
         run.model,
@@ -961,6 +781,7 @@ def _fit(run: _Run, name: str = "last") -> History:
         checkpoint=run.directory / "checkpoints" / f"{name}.pt",
         track=run.listener.track,
         on_epoch=run.listener.epoch,
+        on_trained=on_trained,
     )
 
 
@@ -1146,7 +967,7 @@ def _facts(
         pseudo_labels=rounds.done,
         kept_round=rounds.kept,
         stopped=history.stopped,
-        corpus=_corpus_name(run.config),
+        corpus=corpus_name(run.config),
         data=_data_facts(run),
         dropped=tuple(run.dropped),
         versions=_versions(),
@@ -1190,94 +1011,14 @@ def _versions() -> dict[str, str]:
 # --- the run folder -------------------------------------------------------------------------------
 
 
-def _require_free(directory: Path, config: RunConfig) -> None:
-    """Refuse a place that cannot be the run folder, before anything is loaded or written.
-
-    Raises:
-        OutputError: It is a file, lies below one, may not be written, or holds something.
-    """
-    require_writable(directory)
-    if not directory.exists() or not any(directory.iterdir()):
-        return
-    if not any((directory / name).exists() for name in ("config.yaml", "hypotheses")):
-        raise OutputError(
-            f"the folder {directory} holds files that are not a run's, and they are not "
-            "overwritten; name another with --output"
-        )
-    if not config.overwrite and (directory / "report.json").exists():
-        raise OutputError(
-            f"the run folder {directory} holds a finished run; name another with --output, or "
-            "replace it with --overwrite"
-        )
-
-
-def _claim(run: _Run) -> None:
-    """Make the run folder with config.yaml, and nothing else unless a run is gone on with.
-
-    Raises:
-        OutputError: It cannot be written, or holds something that is not to be lost.
-        ConfigError: The run that is to be gone on with had other settings.
-    """
-    directory = run.directory
-    _require_free(directory, run.config)
-    text = _config_text(run)
-    if not run.config.overwrite and (directory / "config.yaml").exists():
-        _require_same(directory / "config.yaml", text)
-        run.listener.note(f"going on with the unfinished run in {directory}")
-        return
-    try:
-        for name in (*_WRITTEN, _UNFINISHED_MODEL):
-            path = directory / name
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the run folder {directory}: {error.strerror or error}; name another "
-            "with --output"
-        ) from error
-    write_text(directory / "config.yaml", text)
-
-
-def _require_same(path: Path, text: str) -> None:
-    """Refuse to go on with a run of other settings, another model or other speech.
-
-    Raises:
-        ConfigError: config.yaml differs but for the versions; what differs is named.
-    """
-    asked = yaml.safe_load(text)
-    try:
-        earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        earlier = None
-    different = [
-        key
-        for section in asked
-        for key, value in asked[section].items()
-        if key != "versions" and _entry(earlier, section, key) != value
-    ]
-    if different:
-        raise ConfigError(
-            f"the unfinished run of {path} had another {', '.join(different)}; give the same "
-            "options to go on with it, name another folder with --output, or replace it with "
-            "--overwrite"
-        )
-
-
-def _entry(tree: Any, *path: str) -> Any:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return tree
-
-
 def _config_text(run: _Run) -> str:
     """Return what config.yaml holds: every setting as it was resolved, and what with.
 
     `--config` reads it again; where to write is left to the next run.
     """
     resolved: dict[str, Any] = asdict(settings(run.config))
+    if run.config.untranscribed is not None:
+        resolved["untranscribed"] = str(resolved["untranscribed"])
     for name in ("output", "overwrite", "feature_cache", "cache_gb"):  # no part of the result
         del resolved[name]
     resolved["training"] = asdict(run.training)
@@ -1296,39 +1037,13 @@ def _config_text(run: _Run) -> str:
     return yaml.safe_dump({"run": resolved, "facts": facts}, sort_keys=False, allow_unicode=True)
 
 
-def settings(config: RunConfig) -> RunConfig:
-    """Return a configuration as `config.yaml` keeps it, but for what depends on the model.
-
-    Corpora are named, paths can be opened from any folder, and where to write is left out.
-    """
-    general = _general_name(config)
-    return replace(
-        config,
-        model=_from_anywhere(config.model),
-        corpus=_from_anywhere(_corpus_name(config)),
-        general=None if general is None else _from_anywhere(general),
-        untranscribed=config.untranscribed and config.untranscribed.expanduser().absolute(),
-        output=None,
-        overwrite=False,
-        feature_cache=True,
-        cache_gb=RunConfig(accent=config.accent).cache_gb,
-    )
-
-
-def _from_anywhere(name: str) -> str:
-    if name == "starter" or name in models.STARTERS:
-        return name
-    path = Path(name).expanduser()
-    return str(path.absolute()) if path.exists() else name
-
-
 def _save_adapter(run: _Run) -> None:
     """Write LoRA's matrices in PEFT's format, with the name by which it opens their base."""
     name, at, _ = run.config.model.partition("@")
     if run.config.model in models.STARTERS:
         base = str(models.STARTERS[run.config.model])
     else:
-        base = _from_anywhere(name if at else run.config.model)
+        base = from_anywhere(name if at else run.config.model)
     hub = not Path(base).exists()
     folder = run.directory / "adapter"
     save_adapter(run.model, folder, base=base, revision=run.model.revision if hub else None)
@@ -1340,7 +1055,7 @@ def _save_model(run: _Run) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    partial = run.directory / _UNFINISHED_MODEL
+    partial = run.directory / UNFINISHED_MODEL
     if run.config.strategy == "lora":
         _save_adapter(run)
         merge(run.model)

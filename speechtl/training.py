@@ -248,6 +248,7 @@ def fit(
     checkpoint: Path | None = None,
     track: Track = silent,
     on_epoch: Callable[[EpochRecord, bool], None] | None = None,
+    on_trained: Callable[[], None] | None = None,
 ) -> History:
     """Train what `strategy` names; leave the model with the weights of the epoch best on dev.
 
@@ -274,6 +275,8 @@ def fit(
             on from it as if it had not been ended.
         track: Shows progress.
         on_epoch: Is told each finished epoch, and whether it is the best so far.
+        on_trained: Is called when the model has the weights of the best epoch, before an
+            interpolation is chosen.
 
     Returns:
         The record of every epoch. Ctrl-C ends the fit after the step at hand, as does a loss that
@@ -348,6 +351,8 @@ def fit(
             if not interrupted.is_set():
                 saver.offer(lambda: _state(session, best, records))
     best.restore()
+    if on_trained:
+        on_trained()
     if fixed != "auto":
         return History(tuple(records), best.epoch, stopped, fixed)
     sweep, chosen = _sweep(

@@ -1,0 +1,164 @@
+"""The folder of a run: what may be written there, and what an unfinished run left."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from speechtl import models
+from speechtl.config import RunConfig
+from speechtl.errors import ConfigError, OutputError
+from speechtl.files import require_writable, write_text
+from speechtl.run_data import corpus_name, general_name
+
+__all__ = [
+    "UNFINISHED_MODEL",
+    "claim",
+    "from_anywhere",
+    "require_free",
+    "run_folder",
+    "settings",
+]
+
+UNFINISHED_MODEL = ".model.part"
+"""What `model/` is called until it is complete."""
+
+# All that a run ever writes: what --overwrite removes.
+_WRITTEN = (
+    "config.yaml",
+    "model",
+    "adapter",
+    "hypotheses",
+    "report.json",
+    "report.md",
+    "report.html",
+    "README.md",
+    "log",
+    "checkpoints",
+    "pseudo-labels",
+    UNFINISHED_MODEL,
+)
+
+
+def run_folder(config: RunConfig) -> Path:
+    """Return the absolute path of the run's folder."""
+    return (config.output or Path("runs") / config.accent).expanduser().absolute()
+
+
+def require_free(directory: Path, config: RunConfig) -> None:
+    """Refuse a place that cannot be the run folder, before anything is loaded or written.
+
+    Raises:
+        OutputError: It is a file, lies below one, may not be written, or holds something.
+    """
+    require_writable(directory)
+    if not directory.exists() or not any(directory.iterdir()):
+        return
+    if not any((directory / name).exists() for name in ("config.yaml", "hypotheses")):
+        raise OutputError(
+            f"the folder {directory} holds files that are not a run's, and they are not "
+            "overwritten; name another with --output"
+        )
+    if not config.overwrite and (directory / "report.json").exists():
+        raise OutputError(
+            f"the run folder {directory} holds a finished run; name another with --output, or "
+            "replace it with --overwrite"
+        )
+
+
+def claim(directory: Path, config: RunConfig, text: str) -> bool:
+    """Make the run folder with config.yaml, and nothing else unless a run is gone on with.
+
+    Args:
+        directory: The run folder.
+        config: The configuration of the run that is to be there.
+        text: What its config.yaml is to hold.
+
+    Returns:
+        Whether a run is gone on with that was not finished.
+
+    Raises:
+        OutputError: It cannot be written, or holds something that is not to be lost.
+        ConfigError: The run that is to be gone on with had other settings.
+    """
+    require_free(directory, config)
+    if not config.overwrite and (directory / "config.yaml").exists():
+        _require_same(directory / "config.yaml", text)
+        return True
+    try:
+        for name in _WRITTEN:
+            path = directory / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the run folder {directory}: {error.strerror or error}; name another "
+            "with --output"
+        ) from error
+    write_text(directory / "config.yaml", text)
+    return False
+
+
+def _require_same(path: Path, text: str) -> None:
+    """Refuse to go on with a run of other settings, another model or other speech.
+
+    Raises:
+        ConfigError: config.yaml differs but for the versions; what differs is named.
+    """
+    asked = yaml.safe_load(text)
+    try:
+        earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        earlier = None
+    different = [
+        key
+        for section in asked
+        for key, value in asked[section].items()
+        if key != "versions" and _entry(earlier, section, key) != value
+    ]
+    if different:
+        raise ConfigError(
+            f"the unfinished run of {path} had another {', '.join(different)}; give the same "
+            "options to go on with it, name another folder with --output, or replace it with "
+            "--overwrite"
+        )
+
+
+def _entry(tree: Any, *path: str) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def settings(config: RunConfig) -> RunConfig:
+    """Return a configuration as `config.yaml` keeps it, but for what depends on the model.
+
+    Corpora are named, paths can be opened from any folder, and where to write is left out.
+    """
+    general = general_name(config)
+    return replace(
+        config,
+        model=from_anywhere(config.model),
+        corpus=from_anywhere(corpus_name(config)),
+        general=None if general is None else from_anywhere(general),
+        untranscribed=config.untranscribed and config.untranscribed.expanduser().absolute(),
+        output=None,
+        overwrite=False,
+        feature_cache=True,
+        cache_gb=RunConfig(accent=config.accent).cache_gb,
+    )
+
+
+def from_anywhere(name: str) -> str:
+    """Return the name of a corpus or a model; of one that is a path, the absolute path."""
+    if name == "starter" or name in models.STARTERS:
+        return name
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.exists() else name
