@@ -10,13 +10,13 @@ __all__ = ["give_back", "keep_few_kernels"]
 
 
 def keep_few_kernels() -> None:
-    """Let torch keep 128 of the kernels that it makes for each new shape on a CPU, not 1024.
+    """Let torch keep 64 of the kernels that it makes for each new shape on a CPU, not 1024.
 
     Where every batch has a length of its own they grow to 400 MB over hours of speech, and few are
-    ever used again: encoding and training take as long with 128. It only has an effect before the
-    first of them is made (oneDNN, "Primitive cache").
+    ever used again. It only has an effect before the first of them is made (oneDNN, "Primitive
+    cache").
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def give_back() -> None:

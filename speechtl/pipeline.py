@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 import itertools
 import json
@@ -277,12 +278,11 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     with _enough_memory():
         with clock("features_s"):
             _fill(run)
-        rows = _part_rows(run)
-        listener.parts(rows, run.cut)
+        listener.parts(_part_rows(run), run.cut)
         with clock("score_s"):
             base = _hypotheses(run, "base")
         with clock("train_s"):
-            history, rounds = _fit_rounds(run)
+            run, history, rounds = _fit_rounds(run)
         for line in _outcome(history, config.training.max_forgetting):
             listener.note(line)
         with listener.busy("saving the model"):
@@ -290,7 +290,7 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
         with clock("score_s"):
             adapted = _hypotheses(run, "adapted")
     with listener.busy("writing the report"):
-        report = make_report(_facts(run, rows, history, rounds, clock.timing()), base, adapted)
+        report = make_report(_facts(run, history, rounds, clock.timing()), base, adapted)
         write_all(report, {"base": base, "adapted": adapted}, run.directory)
     shutil.rmtree(run.directory / "checkpoints", ignore_errors=True)
     return report
@@ -330,7 +330,9 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
         _strategy(config, model)  # told before the audio is read
     waveforms = Waveforms()
     if config.untranscribed is not None:
-        folder = recordings(config.untranscribed, accent=config.accent, longest_s=model.longest_s)
+        folder = recordings(
+            config.untranscribed.expanduser(), accent=config.accent, longest_s=model.longest_s
+        )
         data = replace(data, untranscribed=folder)
     if faults := waveforms.read_all(data.all(), track=listener.track):
         raise DataError(
@@ -458,14 +460,28 @@ def _unheard(data: Data, waveforms: Waveforms, listener: Listener) -> Corpus:
     To train on what is tested, even with labels of the model's own, would flatter it.
     """
     others = replace(data, untranscribed=Corpus()).all()
-    known = {waveforms.digest(utterance) for utterance in others} if data.untranscribed else set()
-    new = Corpus(each for each in data.untranscribed if waveforms.digest(each) not in known)
+    if not data.untranscribed:
+        return data.untranscribed
+    files = {_content(path) for path in {utterance.audio for utterance in others}}
+    heard = {waveforms.digest(utterance) for utterance in others}
+    contents = {path: _content(path) for path in {each.audio for each in data.untranscribed}}
+    # Either may be cut out of a recording that the other is the whole of.
+    new = Corpus(
+        each
+        for each in data.untranscribed
+        if contents[each.audio] not in files and waveforms.digest(each) not in heard
+    )
     if left := len(data.untranscribed) - len(new):
         listener.note(
             f"untranscribed: {count(left, 'recording')} left out, the same audio as a transcribed "
             "utterance's"
         )
     return new
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _new_head(config: RunConfig, data: Data) -> NewHead | None:
@@ -631,20 +647,25 @@ class _Rounds:
     kept: int = 0
 
 
-def _fit_rounds(run: _Run) -> tuple[History, _Rounds]:
+def _fit_rounds(run: _Run) -> tuple[_Run, History, _Rounds]:
     """Train; where there is untranscribed speech, label it and train anew, from the base's weights.
 
     The model is left with the training that is best on dev, the earliest of equals. Labels and
     weights of a finished round are on disk, so that a run that was killed goes on with the next.
+
+    Returns:
+        The run with what the training that is kept was of, its history, and all rounds.
     """
     if not run.data.untranscribed:
-        return _fit(run), _Rounds()
+        return run, _fit(run), _Rounds()
     parameters = _above_the_cut(run)
     base = _copied(parameters)
     history, trained = _fitted_round(run, parameters, 0)
-    best, weights = history, _copied(parameters)
+    kept, best, weights = run, history, _copied(parameters)
     rounds = _Rounds((LabelRound(round=0, dev_wer=history.dev_wer),))
     for number in range(1, run.config.rounds + 1):
+        if history.stopped == "interrupted":
+            break
         run.listener.note(f"round {number - 1}:      dev WER {percent(history.dev_wer)}")
         # What the interpolation gives back of the general accent would cost the labels dearly.
         _put(parameters, trained)
@@ -652,16 +673,21 @@ def _fit_rounds(run: _Run) -> tuple[History, _Rounds]:
         if not labelled.labelled:
             rounds = replace(rounds, done=(*rounds.done, facts))
             break
+        _fill(labelled)
+        if (rows := _part_rows(labelled)) != _part_rows(run):
+            run.listener.parts(rows, run.cut)  # more steps may unfreeze more
         _put(parameters, base)
         history, trained = _fitted_round(labelled, parameters, number)
         rounds = replace(rounds, done=(*rounds.done, replace(facts, dev_wer=history.dev_wer)))
         if history.dev_wer < best.dev_wer:
-            best, weights = history, _copied(parameters)
+            kept, best, weights = labelled, history, _copied(parameters)
             rounds = replace(rounds, kept=number)
     _put(parameters, weights)
     told = ", ".join(f"{r.round}: {percent(r.dev_wer)}" for r in rounds.done)
     run.listener.note(f"rounds:       dev WER {told}; that of round {rounds.kept} is kept")
-    return best, rounds
+    if history.stopped == "interrupted":
+        best = replace(best, stopped="interrupted")
+    return kept, best, rounds
 
 
 def _above_the_cut(run: _Run) -> list[nn.Parameter]:
@@ -743,8 +769,6 @@ def _fitted_round(
         state = torch.load(path, weights_only=True, map_location="cpu")
         _put(parameters, state["weights"])
         return TypeAdapter(History).validate_json(state["history"]), state["trained"]
-    if number:
-        _fill(run)
     trained: list[torch.Tensor] = []
     history = _fit(
         run,
@@ -942,9 +966,8 @@ def _some(lines: Sequence[str]) -> tuple[str, ...]:
     return (*lines[:_LISTED], *([f"and {more:,} more"] if more > 0 else []))
 
 
-def _facts(
-    run: _Run, rows: Sequence[PartRow], history: History, rounds: _Rounds, timing: Timing
-) -> RunFacts:
+def _facts(run: _Run, history: History, rounds: _Rounds, timing: Timing) -> RunFacts:
+    rows = _part_rows(run)
     return RunFacts(
         accent=run.config.accent,
         model=run.model.name,
@@ -983,6 +1006,7 @@ def _data_facts(run: _Run) -> dict[str, DataFacts]:
         "general_dev": run.data.general_dev,
         "general_test": run.data.general_test,
         "replay": [each.utterance for each in run.replay],
+        "labelled": [each.utterance for each in run.labelled],
     }
     return {
         name: DataFacts(

@@ -166,11 +166,13 @@ def calibrated(
         word_errors(normalise(reference), normalise(guess.utterance.text))
         for guess, reference in surest
     )
-    found = Threshold(None, None)
-    for (guess, _), so_far in zip(surest, accumulate(errors), strict=True):
-        if so_far.rate <= limit:
-            found = Threshold(guess.confidence, so_far.rate)
-    return found
+    # Of equally sure guesses all pass or none: the last of them has the errors of all.
+    rates = {
+        guess.confidence: so_far.rate
+        for (guess, _), so_far in zip(surest, accumulate(errors), strict=True)
+    }
+    passing = [confidence for confidence, rate in rates.items() if rate <= limit]
+    return Threshold(min(passing), rates[min(passing)]) if passing else Threshold(None, None)
 
 
 def accepted(

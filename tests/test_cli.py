@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 import typer
+from models.conftest import noise
 
 from speechtl import audio, cli, pipeline
 from speechtl.benchmark import Row
@@ -196,6 +199,47 @@ def test_flags_override_the_file_which_overrides_the_preset(
     assert config.augment is False
 
 
+def test_speech_without_text_and_its_limits_are_options(
+    adapt: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[RunConfig] = []
+
+    def noted(config: RunConfig, listener: object) -> Any:
+        asked.append(config)
+        raise OutputError("enough")
+
+    monkeypatch.setattr(pipeline, "adapt", noted)
+    adapt()
+    adapt(
+        "--untranscribed", tmp_path / "talks", "--rounds", 2, "--label-wer", 0.2, "--minutes", 2.5
+    )  # fmt: skip
+    default, given = (
+        (config.untranscribed, config.rounds, config.label_wer, config.minutes) for config in asked
+    )
+    assert default == (None, 1, 0.3, None)
+    assert given == (tmp_path / "talks", 2, 0.2, 2.5)
+
+
+def test_adapt_tells_what_it_made_of_speech_without_text(
+    adapt: Run, manifest: Path, tmp_path: Path
+) -> None:
+    for number in range(2):
+        audio.write(tmp_path / "talks" / f"{number}.wav", noise(0.5, seed=20 + number))
+    known = manifest.parent / "audio" / "scottish-test-dan-0.wav"
+    shutil.copy(known, tmp_path / "talks")
+    code, _, said = adapt("--untranscribed", tmp_path / "talks", "--minutes", 0.05)
+    assert code == 0
+    words = " ".join(said.split())
+    for fragment in (
+        "train: 5 utterances, 0.1 min",
+        "untranscribed: 1 recording left out, the same audio as a transcribed utterance's",
+        "0 of 2 untranscribed stretches are labelled",
+        "left out, not sure enough: 2",
+    ):
+        assert fragment in words
+    assert all(len(line) <= 80 for line in said.splitlines())
+
+
 def test_without_an_accent_the_known_ones_are_listed(run: Run) -> None:
     code, told, said = run("adapt")
     assert (code, told) == (2, "")
@@ -235,6 +279,10 @@ def test_without_an_accent_the_known_ones_are_listed(run: Run) -> None:
         (["--corpus", "corpus"], 3, ["unknown corpus 'corpus'", "starter"]),
         (["--config", "gone.yaml"], 2, ["no configuration file gone.yaml"]),
         (["--general-accent", "us"], 2, ["no accent 'us'", "--general-accent"]),
+        (["--minutes", "0"], 2, ["minutes must be above 0, got 0.0"]),
+        (["--rounds", "0"], 2, ["rounds must be at least 1, got 0"]),
+        (["--label-wer", "30"], 2, ["label_wer is a fraction from 0 to 1, got 30.0"]),
+        (["--untranscribed", "gone"], 3, ["gone: no such file or folder"]),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -595,6 +643,68 @@ def test_benchmark_prints_the_table_and_where_it_is(
     assert [type(listener).__name__ for listener in asked] == ["_Bars", "Silent"]
     monkeypatch.setattr(benchmark, "run", table("no network"))
     assert run(*arguments)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "picture"),
+    [
+        ([], {}, "benchmark.png"),
+        (
+            ["--from-scratch", "--strategies", "head,encoder"],
+            {"strategies": ("head", "encoder", "from-scratch")},
+            "benchmark.png",
+        ),
+        (
+            ["--learning-curve"],
+            {
+                "accents": ("scottish",),
+                "minutes": (1.0, 2.0, 5.0, 10.0, 20.0),
+                "seeds": ("0", "1", "2"),
+            },
+            "learning-curve.png",
+        ),
+        (
+            ["--learning-curve", "--minutes", "0.5, 3", "--accents", "irish", "--seeds", "4"],
+            {"accents": ("irish",), "minutes": (0.5, 3.0), "seeds": ("4",)},
+            "learning-curve.png",
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_benchmark_has_defaults_for_a_table_and_for_a_learning_curve(
+    options: list[str],
+    changes: dict[str, Any],
+    picture: str,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from speechtl import benchmark
+
+    grids: list[benchmark.Grid] = []
+
+    def ran(grid: benchmark.Grid, *_: Any, **__: Any) -> list[Row]:
+        grids.append(grid)
+        return [Row(accent="scottish", model="m", strategy="head", seed=0)]
+
+    monkeypatch.setattr(benchmark, "run", ran)
+    code, told, _ = run("benchmark", "--output", tmp_path, *options)
+    assert code == 0
+    assert told.splitlines()[-1].endswith(f", {tmp_path / picture}")
+    plain = benchmark.Grid(
+        accents=("scottish", "lancashire", "west_midlands", "caribbean"),
+        models=("starter-wav2vec2", "starter-whisper"),
+    )
+    assert grids == [dataclasses.replace(plain, **({"seeds": ("0",)} | changes))]
+
+
+@pytest.mark.parametrize("minutes", ["1,x", "1;2", "five"])
+def test_minutes_of_a_learning_curve_that_are_no_numbers_are_refused(
+    minutes: str, run: Run
+) -> None:
+    code, _, said = run("benchmark", "--learning-curve", "--minutes", minutes)
+    assert code == 2
+    assert f"--minutes takes numbers separated by commas, such as 1,2,5; got '{minutes}'" in said
 
 
 def test_benchmark_refuses_unknown_names_all_at_once(run: Run, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from speechtl.models import Features
 from speechtl.models.base import Family
 from speechtl.models.ctc import CtcModel
 from speechtl.models.whisper import WhisperModel
-from speechtl.pipeline import adapt, run_folder
+from speechtl.pipeline import adapt
+from speechtl.run_folder import run_folder
 from speechtl.scoring import Report
 from speechtl.strategy import STRATEGIES, StrategyName
 

@@ -5,34 +5,42 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
+import soundfile
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from models.conftest import noise
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import pipeline as transformers_pipeline
 
-from speechtl import audio, corpora, models, pipeline
+from speechtl import audio, corpora, models, pipeline, run_data
 from speechtl.config import AugmentStep, RunConfig, read_yaml, run_config
-from speechtl.corpus import Corpus, read_jsonl, read_manifest, write_manifest
+from speechtl.corpus import Corpus, Utterance, read_jsonl, read_manifest, write_manifest
 from speechtl.errors import ConfigError, DataError, OutputError
-from speechtl.features import Example, TrainingBatches
+from speechtl.features import Example, TrainingBatches, Waveforms
 from speechtl.models import SpeechModel, parameter_counts
 from speechtl.models.base import Family
 from speechtl.models.ctc import CtcModel
-from speechtl.pipeline import PartRow, adapt, prepare_data, run_folder
-from speechtl.scoring import Report, remake_report
+from speechtl.pipeline import PartRow, adapt
+from speechtl.pseudo_labels import Guess, recordings
+from speechtl.run_data import prepare_data
+from speechtl.run_folder import run_folder, settings
+from speechtl.scoring import LabelRound, Report, remake_report
 from speechtl.strategy import STRATEGIES, StrategyName
-from speechtl.training import EpochRecord, TrainingConfig
+from speechtl.training import EpochRecord, History, TrainingConfig, fit
 from speechtl.transcription import transcribe_utterances
 
 CASES = [(family, name) for family, names in STRATEGIES.items() for name in names]
@@ -86,6 +94,41 @@ def same(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
     return all(bool((a == b).all()) for a, b in zip(first, second, strict=True))
 
 
+def same_state(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(weight, second[name]) for name, weight in first.items()
+    )
+
+
+def state(model: SpeechModel) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.network.state_dict().items()}
+
+
+@dataclass
+class Fits:
+    """Stands before `fit`: keeps the weights before and after each, and what was trained on."""
+
+    before: list[dict[str, Tensor]] = field(default_factory=list)
+    after: list[dict[str, Tensor]] = field(default_factory=list)
+    trained: list[list[tuple[str, str]]] = field(default_factory=list)
+    options: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, model: SpeechModel, strategy: Any, batches: Any, **others: Any) -> History:
+        self.before.append(state(model))
+        self.trained.append([(e.utterance.id, e.utterance.text) for e in batches._examples])
+        self.options.append(others)
+        history = fit(model, strategy, batches, **others)
+        self.after.append(state(model))
+        return history
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> Fits:
+    made = Fits()
+    monkeypatch.setattr(pipeline, "fit", made)
+    return made
+
+
 def texts(directory: Path, which: str) -> dict[str, str]:
     rows = read_jsonl(directory / "hypotheses" / f"{which}.jsonl")
     return {row["id"]: row["hypothesis"] for _, row in rows}
@@ -108,7 +151,8 @@ def test_frozen_parts_are_bit_identical_in_the_saved_model_and_the_others_moved(
     )
     listener = Noted()
     report = adapt(chosen, listener)
-    before = weights(models.load(chosen.model))
+    drawn = chosen.seed if name == "from-scratch" else None
+    before = weights(models.load(chosen.model, random_seed=drawn))
     adapted = models.load(str(run_folder(chosen) / "model"))
     after = weights(adapted)
     trained = {row.part: row.trained for row in listener.rows if row.trained}
@@ -287,6 +331,10 @@ def test_the_saved_configuration_is_resolved_and_runs_again_to_the_same_report(
         ("ctc", 768, "encoder", 2e-4),
         ("ctc", 256, "encoder", 6e-4),
         ("ctc", 768, "lora", 1e-3),
+        ("ctc", 768, "from-scratch", 1e-3),
+        ("whisper", 384, "from-scratch", 1.5e-3),
+        ("whisper", 1280, "from-scratch", 1.75e-4),
+        ("whisper", 16, "from-scratch", 1e-3),
         ("whisper", 16, "lora", 1e-3),
         ("ctc", 16, "encoder", 1e-3),
         ("whisper", 768, "decoder", 1.25e-5),
@@ -301,7 +349,99 @@ def test_the_learning_rate_suits_the_model_where_none_is_given(
     assert pipeline._default_rate(model, name) == pytest.approx(rate)
 
 
+def test_the_epochs_suit_the_speech_where_none_are_given(config: RunConfig) -> None:
+    training = replace(config.training, epochs=None, patience=1)
+    report = adapt(replace(config, training=training))
+    saved = yaml.safe_load((run_folder(config) / "config.yaml").read_text(encoding="utf-8"))
+    assert saved["run"]["training"]["epochs"] == 40  # of three batches
+    assert report.facts.stopped == "early"
+
+
+# --- from scratch ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("improving")
+@both_families
+def test_a_run_from_scratch_trains_random_weights_of_the_same_architecture(
+    family: Family, config: RunConfig, tiny_models: dict[str, Path], fits: Fits
+) -> None:
+    training = replace(config.training, learning_rate=None, interpolation="auto")
+    chosen = replace(
+        config, model=str(tiny_models[family]), strategy="from-scratch", seed=3, training=training
+    )
+    listener = Noted()
+    report = adapt(chosen, listener)
+    base = models.load(chosen.model)
+    drawn = models.load(chosen.model, random_seed=3)
+    assert report.facts.cut == base.parts()[0].name
+    assert report.facts.parameters.frozen == 0
+    assert report.facts.revision == drawn.revision == f"{base.revision}-random-3"
+    assert same_state(fits.before[0], state(drawn))
+    assert fits.options[0]["mask"] is None
+    assert fits.options[0]["learning_rate"] == 1e-3
+    assert (report.facts.interpolation, report.facts.sweep) == (1.0, ())
+    assert not any(note.startswith("features:") for note in listener.notes)
+    assert "features" not in listener.tracked
+    heard = transcribe_utterances(drawn, prepare_data(chosen).test)
+    assert list(texts(run_folder(chosen), "target.base").values()) == heard
+    saved = run_folder(chosen) / "model"
+    assert same_state(fits.after[0], state(models.load(str(saved))))
+    recognise: Any = transformers_pipeline("automatic-speech-recognition", model=str(saved))
+    utterance = prepare_data(chosen).test[0]
+    said = texts(run_folder(chosen), "target.adapted")[utterance.id]
+    assert recognise(utterance.waveform())["text"].strip() == said
+
+
 # --- the data -------------------------------------------------------------------------------------
+
+
+def talk(lengths: Sequence[float]) -> Corpus:
+    """Return utterances of these lengths (s), of a recording that nobody opens."""
+    return Corpus(
+        Utterance(f"u{i}", Path("talk.wav"), "a", "s", "scottish", start=0.0, end=length)
+        for i, length in enumerate(lengths)
+    )
+
+
+@given(
+    st.lists(st.floats(0.1, 30), min_size=1, max_size=30),
+    st.floats(0.001, 10),
+    st.floats(0.001, 10),
+    st.integers(0, 99),
+)
+def test_of_one_seed_less_speech_is_a_part_of_more(
+    lengths: list[float], first: float, second: float, seed: int
+) -> None:
+    corpus = talk(lengths)
+    asked = sorted((first, second))
+    less, more = (run_data._first_minutes(corpus, minutes, seed=seed) for minutes in asked)
+    assert set(less) <= set(more)
+    for minutes, part in zip(asked, (less, more), strict=True):
+        assert list(part) == [each for each in corpus if each in set(part)]
+        assert len(part) >= 1
+        assert len(part) == 1 or part.duration <= 60 * minutes + 1e-6
+        # The next one would have been too much.
+        assert len(part) == len(corpus) or part.duration + max(lengths) > 60 * minutes - 1e-6
+
+
+def test_another_seed_draws_other_speech() -> None:
+    corpus = talk([1.0] * 20)
+    drawn = [run_data._first_minutes(corpus, 5 / 60, seed=seed) for seed in (0, 0, 1)]
+    assert [len(part) for part in drawn] == [5, 5, 5]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_minutes_are_of_the_accent_s_training_speech_alone(config: RunConfig) -> None:
+    whole, part = (prepare_data(replace(config, minutes=m, replay=0.5)) for m in (None, 0.05))
+    assert 60 * 0.05 - 0.65 < part.train.duration <= 60 * 0.05
+    assert set(part.train) < set(whole.train)
+    assert len(part.replay) == len(part.train)  # half of what is trained on
+    assert (part.dev, part.test, part.general_test) == (whole.dev, whole.test, whole.general_test)
+    report = adapt(replace(config, minutes=0.05))
+    assert report.facts.data["train"].utterances == len(part.train)
+    assert report.facts.data["train"].minutes <= 0.05
+    saved = yaml.safe_load((run_folder(config) / "config.yaml").read_text(encoding="utf-8"))
+    assert saved["run"]["minutes"] == 0.05
 
 
 def test_replay_makes_up_its_share_and_is_drawn_by_the_seed(config: RunConfig) -> None:
@@ -392,7 +532,7 @@ def test_another_model_s_general_accent_is_left_out_unless_it_is_named(config: R
         RunConfig(accent="scottish", model=config.model),
         replace(config, model="starter-whisper", general="auto"),
     ):
-        assert pipeline.settings(of_starter).general == "starter"
+        assert settings(of_starter).general == "starter"
 
 
 def test_an_empty_split_is_refused(config: RunConfig, manifest: Path) -> None:
@@ -823,3 +963,444 @@ def test_a_new_head_spells_what_the_transcripts_hold(
 def test_half_way_to_a_new_head_is_nothing(config: RunConfig) -> None:
     chosen = replace(config, training=replace(config.training, interpolation="auto"))
     assert adapt(replace(chosen, strategy="new-head")).facts.sweep == ()
+
+
+# --- speech that nobody transcribed ---------------------------------------------------------------
+
+TALKS = {"a": "the cat", "b": "a mat", "c": "sat on the mat", "d": "", "e": "the hat"}
+LABELLED: tuple[list[tuple[str, str]], ...] = (
+    [],
+    [("a.wav", "the cat"), ("c.wav", "sat on the mat"), ("e.wav", "the hat")],
+    [("b.wav", "a mat"), ("c.wav", "sat on the mat")],
+)
+
+
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    """Return a folder of five recordings that are none of the tiny corpus'."""
+    folder = tmp_path / "talks"
+    for number, name in enumerate(TALKS):
+        audio.write(folder / f"{name}.wav", noise(0.5 + 0.3 * number, seed=20 + number))
+    return folder
+
+
+class Oracle:
+    """Stands in for `guesses`, for random models recognise nothing: knows what was said.
+
+    What it says of dev is right, with a confidence of 0.5; how sure it is of each recording changes
+    from round to round.
+    """
+
+    SURE = (
+        {"a": 0.9, "b": 0.4, "c": 0.6, "e": 0.5},
+        {"a": 0.4, "b": 0.8, "c": 0.9, "e": 0.1},
+    )
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.fault: str | None = None
+
+    def __call__(
+        self, model: SpeechModel, utterances: Corpus, *, description: str, **others: Any
+    ) -> list[Guess]:
+        self.asked.append(description)
+        if description == self.fault:
+            raise SwitchedOffError
+        if description == "dev":
+            return [Guess(each, 0.5) for each in utterances]
+        sure = self.SURE[int(description.rpartition(" ")[2]) - 1]
+        found = []
+        for each in utterances:
+            name = each.id.removesuffix(".wav")
+            reason = None if TALKS[name] else "no text"
+            heard = replace(each, text=TALKS[name])
+            found.append(Guess(heard, sure.get(name, 0.0), reason))
+        return found
+
+
+@pytest.fixture
+def oracle(monkeypatch: pytest.MonkeyPatch) -> Oracle:
+    made = Oracle()
+    monkeypatch.setattr(pipeline, "guesses", made)
+    return made
+
+
+@pytest.fixture
+def self_trained(config: RunConfig, talks: Path) -> RunConfig:
+    """Return the configuration of a run of two rounds on the five recordings."""
+    return replace(config, strategy="encoder", untranscribed=talks, rounds=2)
+
+
+def dev_wers(monkeypatch: pytest.MonkeyPatch, *rounds: float) -> None:
+    """Let the base have a dev WER of 0.9, and the last of two epochs in each round what is told."""
+    rates = iter([rate for last in rounds for rate in (0.9, 0.8, last)])
+    monkeypatch.setattr(pipeline, "total", lambda _: SimpleNamespace(rate=next(rates)))
+
+
+@pytest.mark.usefixtures("oracle")
+@pytest.mark.parametrize(
+    ("family", "name", "rates", "kept"),
+    [
+        ("ctc", "encoder", (0.5, 0.3, 0.4), 1),
+        ("ctc", "lora", (0.5, 0.3, 0.4), 1),
+        ("whisper", "decoder", (0.5, 0.6, 0.4), 2),
+        ("ctc", "gradual", (0.4, 0.4, 0.5), 0),
+    ],
+)
+def test_each_round_begins_at_the_base_and_the_best_on_dev_is_kept(
+    family: Family,
+    name: StrategyName,
+    rates: tuple[float, ...],
+    kept: int,
+    self_trained: RunConfig,
+    tiny_models: dict[str, Path],
+    fits: Fits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = replace(self_trained, model=str(tiny_models[family]), strategy=name, unfreeze_every=2)
+    dev_wers(monkeypatch, *rates)
+    saved: list[dict[str, Tensor]] = []
+    save = pipeline._save_model
+
+    def noted(run: Any) -> None:
+        saved.append(state(run.model))
+        save(run)
+
+    monkeypatch.setattr(pipeline, "_save_model", noted)
+    report = adapt(chosen)
+    assert len(fits.before) == 3
+    assert all(same_state(fits.before[0], before) for before in fits.before[1:])
+    assert not any(same_state(fits.after[0], after) for after in fits.after[1:])
+    assert same_state(saved[0], fits.after[kept])
+    assert report.facts.kept_round == kept
+    assert report.facts.training[-1].dev_wer == rates[kept]
+    assert [each.dev_wer for each in report.facts.pseudo_labels] == list(rates)
+    assert models.load(str(run_folder(chosen) / "model"))
+
+
+@pytest.mark.usefixtures("oracle")
+def test_what_is_labelled_surely_enough_is_trained_on_beside_what_is_transcribed(
+    self_trained: RunConfig, fits: Fits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev_wers(monkeypatch, 0.5, 0.3, 0.4)
+    listener = Noted()
+    report = adapt(self_trained, listener)
+    transcribed = fits.trained[0]
+    assert len(transcribed) == 12  # four of them replayed
+    assert fits.trained == [transcribed + labelled for labelled in LABELLED]
+    assert all(options["batches_per_epoch"] == [4, 4] for options in fits.options[1:])
+    spoken: dict[str, Any] = {
+        "utterances": 5, "minutes": 0.09, "confidence": 0.5, "expected_wer": 0.0
+    }  # fmt: skip
+    assert report.facts.pseudo_labels == (
+        LabelRound(round=0, dev_wer=0.5),
+        LabelRound(
+            round=1,
+            **spoken,
+            kept=3,
+            kept_minutes=0.06,
+            left_out={"not sure enough": 1, "no text": 1},
+            dev_wer=0.3,
+        ),
+        LabelRound(
+            round=2,
+            **spoken,
+            kept=2,
+            kept_minutes=0.03,
+            left_out={"not sure enough": 2, "no text": 1},
+            dev_wer=0.4,
+        ),
+    )
+    directory = run_folder(self_trained)
+    assert remake_report(directory) == report
+    for number, labelled in enumerate(LABELLED[1:], start=1):
+        path = directory / "pseudo-labels" / f"round-{number}.json"
+        assert json.loads(path.read_text(encoding="utf-8"))["labels"] == dict(labelled)
+    assert not (directory / "checkpoints").exists()
+    told = [note for note in listener.notes if note.startswith("round")]
+    assert "3 of 5 untranscribed stretches are labelled, 0.1 of 0.1 min" in told[1]
+    assert told[-1].endswith("that of round 1 is kept")
+    features = [note for note in listener.notes if note.startswith("features:")]
+    assert [" ".join(note.split()[1:6]) for note in features] == [
+        f"2 copies of {number} utterances" for number in (12, 15, 14)
+    ]
+
+
+@pytest.mark.usefixtures("oracle")
+def test_what_is_told_to_be_frozen_stays_so_in_longer_rounds_too(
+    self_trained: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With labels there are eight steps in place of six."""
+    dev_wers(monkeypatch, 0.5, 0.3)
+    chosen = replace(self_trained, strategy="gradual", unfreeze_every=7, rounds=1)
+    listener = Noted()
+    report = adapt(chosen, listener)
+    assert report.facts.kept_round == 1
+    before = weights(models.load(chosen.model))
+    after = weights(models.load(str(run_folder(chosen) / "model")))
+    moved = {part for part, old in before.items() if not same(old, after[part])}
+    assert moved <= {row.part for row in listener.rows if row.trained}
+    counts = parameter_counts(models.load(chosen.model))
+    assert report.facts.parameters.trainable == sum(counts[part] for part in moved)
+
+
+def test_one_round_is_what_is_done_unless_more_are_asked_for(
+    self_trained: RunConfig, oracle: Oracle, fits: Fits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev_wers(monkeypatch, 0.5, 0.3)
+    chosen = replace(self_trained, rounds=RunConfig(accent="scottish").rounds)
+    report = adapt(chosen)
+    assert [each.round for each in report.facts.pseudo_labels] == [0, 1]
+    assert report.facts.kept_round == 1
+    assert oracle.asked == ["dev", "labels, round 1"]
+    assert len(fits.after) == 2
+
+
+def test_a_model_that_is_never_sure_enough_is_trained_on_what_is_transcribed_alone(
+    self_trained: RunConfig, fits: Fits
+) -> None:
+    listener = Noted()
+    report = adapt(self_trained, listener)  # a random model, all of whose words are wrong
+    plain, nothing = report.facts.pseudo_labels
+    assert (plain.round, nothing.round, report.facts.kept_round) == (0, 1, 0)
+    assert (nothing.utterances, nothing.kept, nothing.kept_minutes) == (5, 0, 0.0)
+    assert (nothing.confidence, nothing.expected_wer, nothing.dev_wer) == (None, None, None)
+    assert nothing.left_out == {"not sure enough": 5}
+    assert len(fits.after) == 1
+    saved = models.load(str(run_folder(self_trained) / "model"))
+    assert same_state(fits.after[0], state(saved))
+    assert any("0 of 5 untranscribed stretches" in note for note in listener.notes)
+    assert any(note.endswith("that of round 0 is kept") for note in listener.notes)
+
+
+def test_the_labels_are_what_the_model_at_hand_hears(
+    self_trained: RunConfig, talks: Path, fits: Fits
+) -> None:
+    """No epoch of a random model is better than it: the base's own labels."""
+    report = adapt(replace(self_trained, label_wer=1.0, rounds=1))
+    assert report.facts.best_epoch == 0
+    base = models.load(self_trained.model)
+    speech = recordings(talks, accent="scottish", longest_s=base.longest_s)
+    names = [each.id for each in speech]
+    heard = dict(zip(names, transcribe_utterances(base, speech), strict=True))
+    labelled = fits.trained[1][12:]
+    assert len(labelled) >= 1
+    assert labelled == [(name, heard[name]) for name, _ in labelled]
+    _, facts = report.facts.pseudo_labels
+    assert facts.kept == len(labelled) == 5 - facts.left_out.get("not sure enough", 0)
+    assert (facts.expected_wer or 0) > 0.3
+
+
+def test_untranscribed_speech_is_part_of_the_saved_configuration(
+    self_trained: RunConfig, talks: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(talks.parent)
+    first = adapt(replace(self_trained, untranscribed=Path("talks")))
+    written = run_folder(self_trained) / "config.yaml"
+    saved = yaml.safe_load(written.read_text(encoding="utf-8"))
+    assert saved["run"]["untranscribed"] == str(talks)
+    assert (saved["run"]["rounds"], saved["run"]["label_wer"]) == (2, 0.3)
+    assert set(saved["facts"]["data_digest"]) == {"target", "general", "untranscribed"}
+    again = run_config(read_yaml(written) | {"output": tmp_path / "again"}, where="config.yaml")
+    assert again.untranscribed == talks
+    assert adapt(again).sets == first.sets
+
+
+def test_a_home_folder_may_hold_the_untranscribed_speech(
+    self_trained: RunConfig, talks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(talks.parent))
+    report = adapt(replace(self_trained, untranscribed=Path("~/talks")))
+    assert report.facts.pseudo_labels[1].utterances == 5
+
+
+def test_speech_that_the_run_has_anyway_is_left_out_and_told(
+    self_trained: RunConfig, talks: Path
+) -> None:
+    """Even under another name or in another format."""
+    data = prepare_data(self_trained)
+    assert data.general_test is not None
+    others = (data.train, data.dev, data.test, data.general_test, data.general_dev, data.replay)
+    for number, part in enumerate(others):
+        shutil.copy(part[0].audio, talks / f"copy-{number}.wav")
+    samples, rate = soundfile.read(data.test[1].audio, dtype="int16")
+    soundfile.write(talks / "copy.flac", samples, rate, subtype="PCM_16")
+    listener = Noted()
+    report = adapt(self_trained, listener)
+    assert report.facts.pseudo_labels[1].utterances == 5
+    assert (
+        "untranscribed: 7 recordings left out, the same audio as a transcribed utterance's"
+        in listener.notes
+    )
+
+
+@pytest.mark.parametrize("cut", ["the recording", "the manifest"])
+def test_a_recording_that_holds_a_test_utterance_is_left_out_however_either_is_cut(
+    cut: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "talks" / "long.wav"
+    whole = cut == "the recording"
+    audio.write(path, noise(16.0 if whole else 8.0, seed=1))
+    tested = Utterance("t", tmp_path / "long.wav", "the cat", "dan", "scottish")
+    shutil.copy(path, tested.audio)
+    if not whole:
+        tested = replace(tested, start=1.0, end=2.0)
+    speech = recordings(path.parent, accent="scottish", longest_s=30)
+    assert len(speech) == (2 if whole else 1)
+    none = Corpus()
+    data = run_data.Data(
+        train=none,
+        dev=none,
+        test=Corpus([tested]),
+        general_test=None,
+        general_dev=none,
+        replay=none,
+        untranscribed=speech,
+    )
+    assert pipeline._unheard(data, Waveforms(), Noted()) == none
+
+
+def test_all_audio_that_cannot_be_read_is_told_with_untranscribed_speech_too(
+    self_trained: RunConfig, manifest: Path
+) -> None:
+    for name in ("scottish-dev-cat-0", "scottish-test-dan-1"):
+        (manifest.parent / "audio" / f"{name}.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match="the audio of 2 utterances cannot be read"):
+        adapt(self_trained)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("pressed", [0, 1, 2])
+def test_ctrl_c_ends_the_rounds_too(
+    pressed: int, self_trained: RunConfig, oracle: Oracle, fits: Fits
+) -> None:
+    listener = Noted()
+
+    def press(epoch: int) -> None:
+        if epoch == 1 and len(fits.before) == pressed + 1:
+            signal.raise_signal(signal.SIGINT)
+
+    listener.on_epoch = press
+    report = adapt(self_trained, listener)
+    assert report.facts.stopped == "interrupted"
+    assert len(report.facts.pseudo_labels) == len(fits.after) == pressed + 1
+    assert oracle.asked.count("dev") == pressed
+
+
+def falling(monkeypatch: pytest.MonkeyPatch, base: Path) -> list[int]:
+    """Let dev WER fall with the way from the base's weights, and from round to round.
+
+    It depends on the weights alone, so that of two runs that are the same it is the same.
+
+    Returns:
+        A list that grows by the number of each round that is fitted.
+    """
+    origin = state(models.load(str(base)))
+    fitted: list[int] = []
+
+    def told(model: SpeechModel, strategy: Any, batches: Any, **others: Any) -> History:
+        number = int(others["checkpoint"].name.split("-")[1])
+        fitted.append(number)
+
+        def dev_wer() -> float:
+            moved = [(w - origin[key]).abs().sum() for key, w in state(model).items()]
+            return 1 / (1 + float(torch.stack(moved).sum())) / (1 + number)
+
+        return fit(model, strategy, batches, **(others | {"dev_wer": dev_wer}))
+
+    monkeypatch.setattr(pipeline, "fit", told)
+    return fitted
+
+
+@pytest.mark.parametrize(
+    ("family", "moment", "cached", "labellings", "fitted"),
+    [
+        ("ctc", "epoch 1 of round 0", True, 2, [0, 1, 2]),
+        ("ctc", "dev", True, 2, [1, 2]),
+        ("whisper", "epoch 2 of round 1", True, 1, [1, 2]),
+        ("ctc", "labels, round 2", True, 1, [2]),
+        ("ctc", "epoch 1 of round 2", True, 0, [2]),
+        ("ctc", "epoch 1 of round 2", False, 0, [2]),
+        ("ctc", "saving", True, 0, []),
+    ],
+)
+def test_a_run_that_was_killed_in_any_round_is_gone_on_with_to_the_same_weights(
+    family: Family,
+    moment: str,
+    cached: bool,
+    labellings: int,
+    fitted: list[int],
+    self_trained: RunConfig,
+    tiny_models: dict[str, Path],
+    oracle: Oracle,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    chosen = replace(self_trained, model=str(tiny_models[family]), feature_cache=cached)
+    done = falling(monkeypatch, tiny_models[family])
+    whole = adapt(replace(chosen, output=tmp_path / "whole"))
+    assert (whole.facts.kept_round, whole.facts.best_epoch) == (2, 2)
+    assert oracle.asked == ["dev", "labels, round 1", "dev", "labels, round 2"]
+    assert done == [0, 1, 2]
+
+    epochs: list[int] = []  # of each round the base and two
+
+    def kill(epoch: int) -> None:
+        epochs.append(epoch)
+        if moment == f"epoch {epoch} of round {(len(epochs) - 1) // 3}":
+            raise SwitchedOffError
+
+    def unsaved(run: Any) -> None:
+        raise SwitchedOffError
+
+    killed = Noted()
+    killed.on_epoch = kill
+    oracle.fault = moment
+    with monkeypatch.context() as patched:
+        if moment == "saving":
+            patched.setattr(pipeline, "_save_model", unsaved)
+        with pytest.raises(SwitchedOffError):
+            adapt(chosen, killed)
+
+    oracle.fault = None
+    oracle.asked.clear()
+    done.clear()
+    resumed = adapt(chosen)
+    assert (oracle.asked.count("dev"), done) == (labellings, fitted)
+    assert resumed.sets == whole.sets
+    assert resumed.facts.pseudo_labels == whole.facts.pseudo_labels
+    assert resumed.facts.training == whole.facts.training
+    assert (resumed.facts.kept_round, resumed.facts.best_epoch) == (2, 2)
+    first, second = (
+        models.load(str(folder / "model")) for folder in (tmp_path / "whole", run_folder(chosen))
+    )
+    assert same_state(state(first), state(second))
+
+
+@pytest.mark.usefixtures("oracle")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"rounds": 3}, "another rounds;"),
+        ({"label_wer": 0.2}, "another label_wer;"),
+        ({"untranscribed": None}, "another untranscribed, data_digest;"),
+        ({}, "another data_digest;"),
+    ],
+)
+def test_a_run_of_other_rounds_or_other_untranscribed_speech_is_not_gone_on_with(
+    change: dict[str, Any], told: str, self_trained: RunConfig, talks: Path
+) -> None:
+    killed_after_an_epoch(self_trained)
+    if not change:
+        audio.write(talks / "more.wav", noise(0.5, seed=30))
+    with pytest.raises(ConfigError, match=told):
+        adapt(replace(self_trained, **change))
+
+
+@pytest.mark.usefixtures("oracle")
+def test_a_run_that_is_begun_anew_keeps_no_labels(self_trained: RunConfig) -> None:
+    adapt(self_trained)
+    labels = run_folder(self_trained) / "pseudo-labels"
+    assert len(list(labels.iterdir())) == 2
+    adapt(replace(self_trained, untranscribed=None, overwrite=True))
+    assert not labels.exists()

@@ -151,7 +151,8 @@ def test_a_file_is_cut_where_it_would_be_to_be_transcribed(
     (result,) = transcribe_files(tiny("ctc", longest_s=2.0), [path])
     assert isinstance(result, Transcript)
     assert found == [(segment.start, segment.end) for segment in result.segments]
-    assert (found[0][0], found[-1][1]) == (0.0, pytest.approx(11.0, abs=1e-3))
+    assert found[0][0] == 0.0
+    assert found[-1][1] == pytest.approx(11.0, abs=1e-3)
     assert max(end - start for start, end in found) <= 2.0
 
 
@@ -162,12 +163,13 @@ def test_a_file_that_cannot_be_read_has_no_stretches(tmp_path: Path) -> None:
 
 
 def test_a_scrap_and_digital_silence_hold_no_speech_and_the_quietest_sound_may() -> None:
-    dither = np.random.default_rng(0).integers(-1, 2, SAMPLE_RATE).astype(np.float32) / 32_768
+    drawn = np.random.default_rng(0).integers(-1, 2, SAMPLE_RATE).astype(np.float32)
+    dither = drawn / np.float32(32_768)
     assert not may_hold_speech(dither)
     assert not may_hold_speech(np.zeros(0, dtype=np.float32))
     assert not may_hold_speech(noise(1.0, seed=1)[: int(transcription.SHORTEST_S * 16_000) - 1])
     assert may_hold_speech(noise(1.0, seed=1)[: int(transcription.SHORTEST_S * 16_000)])
-    assert may_hold_speech(noise(1.0, seed=1) / 1000)
+    assert may_hold_speech(noise(1.0, seed=1) / np.float32(1000))
 
 
 # --- utterances -----------------------------------------------------------------------------------

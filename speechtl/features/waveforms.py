@@ -36,10 +36,10 @@ class Waveforms:
     """Decoded audio, kept in memory up to a bound, so that it is rarely decoded again.
 
     Args:
-        limit_bytes: What is kept at most; 128 MiB are 35 minutes of speech.
+        limit_bytes: What is kept at most; 64 MiB are 17 minutes of speech.
     """
 
-    def __init__(self, *, limit_bytes: int = 1 << 27) -> None:
+    def __init__(self, *, limit_bytes: int = 1 << 26) -> None:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
         self._waveforms: dict[_Key, Waveform] = {}
