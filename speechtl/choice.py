@@ -9,7 +9,8 @@ from speechtl.strategy import StrategyName
 
 __all__ = ["Choice", "choose"]
 
-_LARGE = 50_000_000  # parameters: a step of the whole encoder takes a CPU seconds
+_RIGHT_ALREADY = 0.03  # WER
+_CPU_WORK = 1000.0  # minutes of speech times million parameters: about half an hour on two cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,7 @@ class Choice:
 
 
 def choose(
-    family: Family,
-    *,
-    parameters: int,
-    device: str,
-    minutes: float,
-    dev_wer: float,  # noqa: ARG001
+    family: Family, *, parameters: int, device: str, minutes: float, dev_wer: float
 ) -> Choice:
     """Return the strategy that suits.
 
@@ -37,13 +33,23 @@ def choose(
         minutes: How much of the accent's speech is trained on.
         dev_wer: The base model's WER on the accent's dev utterances, a fraction: how far it is.
     """
+    if dev_wer < _RIGHT_ALREADY:
+        return Choice(
+            "head",
+            f"a base with a WER of {dev_wer:.1%} on dev has little to learn, and so forgets least",
+        )
+    if device != "cpu":
+        return Choice("encoder", "it gains most, and the device is fast")
     if family == "whisper":
         return Choice(
             "decoder",
-            "a Whisper's decoder gains as much as all of it, and its encoder is computed once",
+            "on a CPU it has most of what training the encoder too would gain, in a third of the "
+            "time",
         )
-    if device == "cpu" and parameters > _LARGE:
+    work = minutes * parameters / 1e6
+    if work > _CPU_WORK:
         return Choice(
-            "top-layers", f"{parameters / 1e6:,.0f} million parameters are many for a CPU"
+            "top-layers",
+            f"{minutes:.0f} min are much for a CPU and {parameters / 1e6:.0f} million parameters",
         )
-    return Choice("encoder", "it gains most")
+    return Choice("encoder", "it gains most, be it with a minute of speech")

@@ -283,6 +283,7 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
             base = _hypotheses(run, "base")
         with clock("train_s"):
             run, history, rounds = _fit_rounds(run)
+        rows = _part_rows(run)  # before LoRA's matrices are merged
         for line in _outcome(history, config.training.max_forgetting):
             listener.note(line)
         with listener.busy("saving the model"):
@@ -290,7 +291,7 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
         with clock("score_s"):
             adapted = _hypotheses(run, "adapted")
     with listener.busy("writing the report"):
-        report = make_report(_facts(run, history, rounds, clock.timing()), base, adapted)
+        report = make_report(_facts(run, rows, history, rounds, clock.timing()), base, adapted)
         write_all(report, {"base": base, "adapted": adapted}, run.directory)
     shutil.rmtree(run.directory / "checkpoints", ignore_errors=True)
     return report
@@ -966,8 +967,9 @@ def _some(lines: Sequence[str]) -> tuple[str, ...]:
     return (*lines[:_LISTED], *([f"and {more:,} more"] if more > 0 else []))
 
 
-def _facts(run: _Run, history: History, rounds: _Rounds, timing: Timing) -> RunFacts:
-    rows = _part_rows(run)
+def _facts(
+    run: _Run, rows: Sequence[PartRow], history: History, rounds: _Rounds, timing: Timing
+) -> RunFacts:
     return RunFacts(
         accent=run.config.accent,
         model=run.model.name,

@@ -221,7 +221,7 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones() -> None:
 
 def test_a_choice_that_is_none_lists_the_choices_and_the_one_that_was_meant() -> None:
     message = told({"accent": "welsh", "strategy": "toplayers", "device": "tpu"})
-    assert "there is no 'toplayers'; did you mean 'top-layers'? give 'head'" in message
+    assert "there is no 'toplayers'; did you mean 'top-layers'? give 'auto'" in message
     assert "device: there is no 'tpu'" in message
     assert "'auto', 'cpu', 'cuda' or 'mps'" in message
 

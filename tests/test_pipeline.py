@@ -998,12 +998,14 @@ class Oracle:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.models: list[dict[str, Tensor]] = []
         self.fault: str | None = None
 
     def __call__(
         self, model: SpeechModel, utterances: Corpus, *, description: str, **others: Any
     ) -> list[Guess]:
         self.asked.append(description)
+        self.models.append(state(model))
         if description == self.fault:
             raise SwitchedOffError
         if description == "dev":
@@ -1074,6 +1076,8 @@ def test_each_round_begins_at_the_base_and_the_best_on_dev_is_kept(
     assert same_state(saved[0], fits.after[kept])
     assert report.facts.kept_round == kept
     assert report.facts.training[-1].dev_wer == rates[kept]
+    labelled = report.facts.data.get("labelled")
+    assert (labelled.utterances if labelled else 0) == len(LABELLED[kept])
     assert [each.dev_wer for each in report.facts.pseudo_labels] == list(rates)
     assert models.load(str(run_folder(chosen) / "model"))
 
@@ -1124,6 +1128,23 @@ def test_what_is_labelled_surely_enough_is_trained_on_beside_what_is_transcribed
     assert [" ".join(note.split()[1:6]) for note in features] == [
         f"2 copies of {number} utterances" for number in (12, 15, 14)
     ]
+
+
+def test_labels_come_from_the_trained_weights_though_others_are_kept(
+    self_trained: RunConfig, oracle: Oracle, fits: Fits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The base, two epochs, then 0.1 to 1.0: half-way is the best.
+    rates = iter([0.9, 0.8, 0.5, *[0.7] * 4, 0.2, *[0.7] * 5] * 2)
+    monkeypatch.setattr(pipeline, "total", lambda _: SimpleNamespace(rate=next(rates)))
+    training = replace(self_trained.training, interpolation="auto")
+    report = adapt(replace(self_trained, training=training, general=None, rounds=1))
+    assert [each.dev_wer for each in report.facts.pseudo_labels] == [0.2, 0.2]
+    dev, speech = oracle.models
+    assert same_state(dev, speech)
+    (base, *_), (kept, *_) = fits.before, fits.after
+    assert not same_state(speech, kept)
+    for name, weight in speech.items():
+        torch.testing.assert_close(kept[name], (base[name] + weight) / 2)
 
 
 @pytest.mark.usefixtures("oracle")

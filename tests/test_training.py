@@ -905,6 +905,18 @@ def test_a_fit_leaves_the_model_at_the_interpolation_that_it_chose(
     assert same(weights(run.model), run.seen[6])
 
 
+@pytest.mark.parametrize("interpolation", ["auto", 1.0])
+def test_the_trained_weights_are_told_before_an_interpolation_is_chosen(
+    interpolation: Any, fresh: Callable[[Family], SpeechModel]
+) -> None:
+    run = Fit(fresh("ctc"), "encoder", dev_wers=[0.9, 0.5, 0.4, *[0.8] * 3, 0.2, *[0.8] * 6])
+    told: list[dict[str, Tensor]] = []
+    run.run(interpolation=interpolation, on_trained=lambda: told.append(weights(run.model)))
+    (trained,) = told
+    assert same(trained, run.seen[2])
+    assert same(trained, weights(run.model)) == (interpolation == 1.0)
+
+
 def test_forgetting_beyond_the_limit_gives_the_base_back_and_says_so(
     fresh: Callable[[Family], SpeechModel],
 ) -> None:
