@@ -5,6 +5,7 @@ What is finished is on disk and is not run again, so the same command resumes wh
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import re
@@ -30,7 +31,7 @@ from speechtl.files import replacing, write_text
 from speechtl.models import STARTERS, local_revision
 from speechtl.report.phrases import accent_name, percent, points
 from speechtl.run_data import prepare_data
-from speechtl.run_folder import run_folder, settings
+from speechtl.run_folder import OtherRunError, run_folder, settings
 from speechtl.scoring import Report
 from speechtl.strategy import STRATEGIES
 
@@ -255,9 +256,7 @@ def _result(
 ) -> tuple[Row, bool]:
     """Return the row of one combination, and whether it was stopped by hand."""
     try:
-        # What a run that was killed left is gone on with; anything else in the folder goes.
-        unfinished = _saved(config) is not None and not _report_path(config).exists()
-        report = adapt(replace(config, overwrite=not unfinished))
+        report = _adapted(config, adapt)
     except SpeechtlError as error:
         reason = str(error)
     except Exception as error:  # a fault of a library in one run must not cost the others
@@ -270,6 +269,14 @@ def _result(
         return row, False
     say(f"  failed: {reason}")
     return _failed(config, reason), False
+
+
+def _adapted(config: RunConfig, adapt: Callable[[RunConfig], Report]) -> Report:
+    """Return the report of a run; one that was killed is gone on with, anything else replaced."""
+    if _saved(config) is not None and not _report_path(config).exists():
+        with contextlib.suppress(OtherRunError):  # its speech has changed since
+            return adapt(config)
+    return adapt(replace(config, overwrite=True))
 
 
 def _finished(config: RunConfig) -> Report | None:
@@ -666,9 +673,17 @@ def _learning_curves(rows: Sequence[Row]) -> Figure:
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("WER on unseen speakers (%)")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+    shown = {
+        label: handle
+        for axis in figure.axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False
+        list(shown.values()),
+        list(shown),
+        loc="outside lower center",
+        ncols=max(1, len(shown)),
+        frameon=False,
     )
     return figure
 

@@ -43,8 +43,8 @@ def choose(
     if family == "whisper":
         return Choice(
             "decoder",
-            "on a CPU it has most of what training the encoder too would gain, in a third of the "
-            "time",
+            "on a CPU it has most of what training the encoder too would gain, in less than half "
+            "of the time",
         )
     work = minutes * parameters / 1e6
     if work > _CPU_WORK:

@@ -47,7 +47,6 @@ from speechtl.features import (
 )
 from speechtl.files import replacing, write_text
 from speechtl.lora import merge, save_adapter
-from speechtl.memory import keep_few_kernels
 from speechtl.metrics import total, word_errors
 from speechtl.models import NewHead, SpeechModel, characters_of
 from speechtl.progress import Track, silent
@@ -266,7 +265,6 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     Raises:
         SpeechtlError: The configuration, the data, the model or the output folder cannot be used.
     """
-    keep_few_kernels()
     listener = listener or Silent()
     clock = _Clock()
     with clock("load_s"):

@@ -17,6 +17,7 @@ from speechtl.run_data import corpus_name, general_name
 
 __all__ = [
     "UNFINISHED_MODEL",
+    "OtherRunError",
     "claim",
     "from_anywhere",
     "require_free",
@@ -42,6 +43,10 @@ _WRITTEN = (
     "pseudo-labels",
     UNFINISHED_MODEL,
 )
+
+
+class OtherRunError(ConfigError):
+    """An unfinished run lies where another one is to be gone on with."""
 
 
 def run_folder(config: RunConfig) -> Path:
@@ -83,7 +88,7 @@ def claim(directory: Path, config: RunConfig, text: str) -> bool:
 
     Raises:
         OutputError: It cannot be written, or holds something that is not to be lost.
-        ConfigError: The run that is to be gone on with had other settings.
+        OtherRunError: The run that is to be gone on with had other settings.
     """
     require_free(directory, config)
     if not config.overwrite and (directory / "config.yaml").exists():
@@ -110,7 +115,7 @@ def _require_same(path: Path, text: str) -> None:
     """Refuse to go on with a run of other settings, another model or other speech.
 
     Raises:
-        ConfigError: config.yaml differs but for the versions; what differs is named.
+        OtherRunError: config.yaml differs but for the versions; what differs is named.
     """
     asked = yaml.safe_load(text)
     try:
@@ -124,7 +129,7 @@ def _require_same(path: Path, text: str) -> None:
         if key != "versions" and _entry(earlier, section, key) != value
     ]
     if different:
-        raise ConfigError(
+        raise OtherRunError(
             f"the unfinished run of {path} had another {', '.join(different)}; give the same "
             "options to go on with it, name another folder with --output, or replace it with "
             "--overwrite"

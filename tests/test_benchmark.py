@@ -421,7 +421,6 @@ def test_what_real_runs_leave_is_read_and_gone_on_with(
     assert all((row.trained_minutes or 0) <= (minutes or 1) for row in rows)
 
 
-@pytest.mark.xfail(strict=True, reason="only settings and base are compared")
 def test_a_killed_run_of_other_speech_is_begun_anew(
     tiny: Grid, tmp_path: Path, change: Callable[..., None]
 ) -> None:
@@ -831,7 +830,6 @@ def test_each_accent_and_model_has_a_panel_of_the_learning_curve() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["before", "encoder"]
 
 
-@pytest.mark.xfail(strict=True, reason="the legend is the first panel's")
 def test_the_legend_names_what_any_panel_shows() -> None:
     rows = [*curve(), *curve(accent="irish"), *curve(accent="irish", strategy="from-scratch")]
     (legend,) = benchmark._learning_curves(rows).legends

@@ -187,8 +187,8 @@ class FeatureSource:
             if any(self._key(copy) in missing for group in stretch for copy in group)
         ]
         for prepared in _ahead(self._prepared, stretches):
+            give_back()
             for batch in self._prefix_batches(prepared):
-                give_back()
                 keys = [self._key(copy) for copy, _ in batch]
                 if left.isdisjoint(keys):
                     continue
