@@ -548,8 +548,11 @@ def benchmark(
         ),
     ] = False,
     minutes: Annotated[
-        str, typer.Option(help="Minutes of a learning curve, separated by commas.")
-    ] = "1,2,5,10,20",
+        str | None,
+        typer.Option(
+            help="Minutes of a learning curve, separated by commas; 1,2,5,10,20 by default."
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training utterances in each run, at most.")
     ] = None,
@@ -570,12 +573,13 @@ def benchmark(
     with err.status("starting", spinner="dots"):
         from speechtl import benchmark as bench  # noqa: PLC0415
         from speechtl import pipeline  # noqa: PLC0415
+    learning_curve = learning_curve or minutes is not None
     every = "scottish,lancashire,west_midlands,caribbean"
     grid = bench.Grid(
         accents=_listed(("scottish" if learning_curve else every) if accents is None else accents),
         models=_listed(models),
         strategies=_listed(strategies) + (("from-scratch",) if from_scratch else ()),
-        minutes=_numbers(minutes) if learning_curve else (None,),
+        minutes=_numbers(minutes or "1,2,5,10,20") if learning_curve else (None,),
         seeds=_listed(("0,1,2" if learning_curve else "0") if seeds is None else seeds),
         epochs=epochs,
         device=device,

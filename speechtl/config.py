@@ -163,6 +163,10 @@ class RunConfig:
             for name in ("bottleneck", "bottleneck_layers")
             if getattr(self, name) < 0
         ]
+        known = self.__dataclass_fields__
+        unused = [n for n in ("rounds", "label_wer") if getattr(self, n) != known[n].default]
+        if self.untranscribed is None and unused:
+            wrong.append(f"{' and '.join(unused)} only goes with --untranscribed")
         news = ("vocabulary", "bottleneck", "bottleneck_layers")
         if self.strategy != "new-head" and (given := [n for n in news if getattr(self, n)]):
             wrong.append(f"{' and '.join(given)} only goes with --strategy new-head")

@@ -664,7 +664,7 @@ def test_benchmark_prints_the_table_and_where_it_is(
             "learning-curve.png",
         ),
         (
-            ["--learning-curve", "--minutes", "0.5, 3", "--accents", "irish", "--seeds", "4"],
+            ["--minutes", "0.5, 3", "--accents", "irish", "--seeds", "4"],  # a curve too
             {"accents": ("irish",), "minutes": (0.5, 3.0), "seeds": ("4",)},
             "learning-curve.png",
         ),

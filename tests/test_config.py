@@ -270,6 +270,7 @@ def test_ranges_are_told_together_with_other_faults() -> None:
         ({"label_wer": -0.1}, r"label_wer is a fraction from 0 to 1, got -0\.1"),
         ({"label_wer": 30.0}, r"label_wer is a fraction from 0 to 1, got 30\.0"),
         ({"label_wer": float("nan")}, "label_wer is a fraction"),
+        ({"rounds": 2, "label_wer": 0.2}, "rounds and label_wer only goes with --untranscribed"),
         ({"minutes": 0.0}, r"minutes must be above 0, got 0\.0"),
         ({"minutes": float("nan")}, "minutes must be above 0"),
         ({"cache_gb": 0.0}, r"cache_gb must be above 0, got 0\.0"),
