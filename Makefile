@@ -21,7 +21,7 @@ adapt: .venv/installed
 	$(BIN)/python scripts/adapt.py --accent $(ACCENT) $(ARGS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term --quiet $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term --quiet $(ARGS)
 
 test-all: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)

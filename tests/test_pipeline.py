@@ -1404,7 +1404,7 @@ def test_a_run_that_was_killed_in_any_round_is_gone_on_with_to_the_same_weights(
     [
         ({"rounds": 3}, "another rounds;"),
         ({"label_wer": 0.2}, "another label_wer;"),
-        ({"untranscribed": None}, "another untranscribed, data_digest;"),
+        ({"untranscribed": None, "rounds": 1}, "another untranscribed, rounds, data_digest;"),
         ({}, "another data_digest;"),
     ],
 )
@@ -1423,5 +1423,5 @@ def test_a_run_that_is_begun_anew_keeps_no_labels(self_trained: RunConfig) -> No
     adapt(self_trained)
     labels = run_folder(self_trained) / "pseudo-labels"
     assert len(list(labels.iterdir())) == 2
-    adapt(replace(self_trained, untranscribed=None, overwrite=True))
+    adapt(replace(self_trained, untranscribed=None, rounds=1, overwrite=True))
     assert not labels.exists()
