@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import itertools
+import math
 import re
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -178,9 +179,7 @@ def run(
         KeyboardInterrupt: A run was stopped by hand; it is run again next time.
     """
     configs = _configs(grid, output)
-    for config in (short := [c for c in configs if _is_short(c)]):
-        say(f"left out, there is not so much speech: {_describe(config)}")
-    configs = [config for config in configs if config not in short]
+    configs = list(_long_enough(configs, say=say))
     rows: list[Row] = []
     for number, config in enumerate(configs, start=1):
         say(f"[{number}/{len(configs)}] {_describe(config)}")
@@ -240,15 +239,26 @@ def _check_folders(configs: Sequence[RunConfig]) -> None:
             )
 
 
-def _is_short(config: RunConfig) -> bool:
-    """Return whether fewer minutes are there than a configuration asks for."""
-    if config.minutes is None:
-        return False
+def _long_enough(
+    configs: Sequence[RunConfig], *, say: Callable[[str], None]
+) -> Iterator[RunConfig]:
+    """Yield the configurations that ask for no more minutes than there are; tell the others."""
+    there: dict[tuple[str, int], float] = {}  # seconds to train on, which the seed splits off
+    for config in configs:
+        key = config.accent, config.seed
+        if config.minutes is not None and key not in there:
+            there[key] = _training_seconds(config)
+        if config.minutes is not None and there[key] < 60 * config.minutes:
+            say(f"left out, there is not so much speech: {_describe(config)}")
+        else:
+            yield config
+
+
+def _training_seconds(config: RunConfig) -> float:
     try:
-        train = prepare_data(replace(config, minutes=None)).train
-        return train.duration < 60 * config.minutes
+        return prepare_data(replace(config, minutes=None)).train.duration
     except SpeechtlError:  # told where it is run
-        return False
+        return math.inf
 
 
 def _result(

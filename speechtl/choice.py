@@ -10,7 +10,7 @@ from speechtl.strategy import StrategyName
 __all__ = ["Choice", "choose"]
 
 _RIGHT_ALREADY = 0.03  # WER
-_CPU_WORK = 1000.0  # minutes of speech times million parameters: about half an hour on two cores
+_CPU_WORK = 1000.0  # minutes of speech times million parameters; a judgement, as the other one is
 
 
 @dataclass(frozen=True, slots=True)
