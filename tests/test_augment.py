@@ -168,7 +168,7 @@ def test_the_length_stays_unless_the_class_says_otherwise(augmentation: Augmenta
 @given(samples=st.integers(1, 5_000), index=st.integers(0, 1_000))
 def test_the_light_chain_takes_any_length(samples: int, index: int) -> None:
     result = LIGHT(speechlike()[:samples], SAMPLE_RATE, rng(index))
-    assert math.ceil(samples / 1.1) <= result.size <= math.ceil(samples / 0.9)
+    assert round(samples / 1.1) <= result.size <= round(samples / 0.9)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_each_copy_and_each_utterance_has_its_own_generator() -> None:
 @pytest.mark.parametrize("factor", [0.9, 0.95, 1.1, 1.25])
 def test_speed_moves_the_length_and_the_frequency_by_the_factor(factor: float) -> None:
     result = SpeedPerturbation(factors=(factor,))(tone(440), SAMPLE_RATE, rng())
-    assert result.size == math.ceil(SAMPLE_RATE / factor)
+    assert result.size == round(SAMPLE_RATE / factor)
     assert loudest_hz(result) == pytest.approx(440 * factor, rel=0.002)
     assert power(result) == pytest.approx(power(tone(440)), rel=0.02)
 
@@ -232,7 +232,7 @@ def test_speed_one_is_the_same_waveform_and_all_factors_are_drawn() -> None:
         SpeedPerturbation(factors=(1.0,))(tone(440), SAMPLE_RATE, rng()), tone(440)
     )
     lengths = {SpeedPerturbation()(tone(440), SAMPLE_RATE, rng(index)).size for index in range(30)}
-    assert lengths == {17_778, 16_000, 14_546}
+    assert lengths == {17_778, 16_000, 14_545}
 
 
 @pytest.mark.parametrize("rate", [0.8, 1.25])

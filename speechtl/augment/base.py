@@ -147,15 +147,6 @@ def energy(waveform: Waveform) -> float:
     return float(wide @ wide)
 
 
-def fast_length(length: int) -> int:
-    """The next length, at most an eighth longer, that is 8 to 16 times a power of two.
-
-    A Fourier transform of it is several times faster than one of a length with large prime factors.
-    """
-    step = 1 << max(0, length.bit_length() - 4)
-    return -(-length // step) * step
-
-
 def decibels_to_amplitude(decibels: float) -> float:
     """The amplitude ratio of a level difference: 20 dB is 10."""
     return float(10.0 ** (decibels / 20.0))

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import torchaudio.functional
+from scipy import fft
 
 from speechtl import audio
 from speechtl.audio import Waveform
@@ -17,7 +18,6 @@ from speechtl.augment.base import (
     checked,
     decibels_to_amplitude,
     energy,
-    fast_length,
     require_range,
     to_tensor,
     to_waveform,
@@ -195,10 +195,12 @@ class TelephoneBand:
 
 def _convolved(samples: Waveform, response: Waveform, *, delay: int = 0) -> Waveform:
     """The samples through a response whose delay, in samples, is taken out; `(samples,)`."""
-    full = samples.size + response.size - 1
-    padded = np.pad(response, (0, fast_length(full) - full))
-    convolved = torchaudio.functional.fftconvolve(to_tensor(samples), to_tensor(padded))
-    return to_waveform(convolved[delay : delay + samples.size])
+    # scipy's transforms keep no plan for each length that they meet, torch's do; and all of
+    # scipy.signal takes a second to import.
+    length = fft.next_fast_len(samples.size + response.size - 1, real=True)
+    spectrum = fft.rfft(samples, length) * fft.rfft(response, length)
+    convolved: Waveform = fft.irfft(spectrum, length)[delay : delay + samples.size]
+    return convolved
 
 
 @lru_cache(maxsize=16)

@@ -10,13 +10,13 @@ from typing import Final, Literal
 import numpy as np
 import torch
 import torchaudio.functional
+from scipy import fft
 
 from speechtl import audio
 from speechtl.audio import Waveform
 from speechtl.augment.base import (
     checked,
     energy,
-    fast_length,
     require_range,
     to_tensor,
     to_waveform,
@@ -114,13 +114,14 @@ class AdditiveNoise:
 
 def _pink(length: int, sample_rate: int, rng: np.random.Generator) -> Waveform:
     """Noise whose power falls by 3 dB per octave from 20 Hz upwards, `(length,)`."""
-    samples = fast_length(length)
-    frequencies = np.fft.rfftfreq(samples, d=1.0 / sample_rate).astype(np.float32)
+    samples = fft.next_fast_len(length, real=True)
+    frequencies = fft.rfftfreq(samples, d=1.0 / sample_rate).astype(np.float32)
     parts = rng.standard_normal((2, frequencies.size), dtype=np.float32)
     spectrum = (parts[0] + 1j * parts[1]) / np.sqrt(np.maximum(frequencies, LOWEST_PINK_HZ))
     if spectrum.size > 1:
         spectrum[0] = 0.0
-    return np.fft.irfft(spectrum, n=samples)[:length].astype(np.float32)
+    pink: Waveform = fft.irfft(spectrum, samples)[:length]
+    return pink
 
 
 @lru_cache(maxsize=64)

@@ -31,6 +31,7 @@ from speechtl.models.base import (
     depth,
     evaluating,
     quiet,
+    rounded_up,
 )
 from speechtl.models.vocabulary import in_case_of, spelling
 from speechtl.text import normaliser
@@ -140,6 +141,7 @@ class CtcModel:
         features = Features("feature_encoder", hidden, lengths).to(self.network.device)
         with evaluating(self.network):
             hidden, lengths = self._run(features, until=until)
+        hidden = hidden[:, : int(lengths.max())]
         return Features(cut, _zero_padding(hidden, lengths), lengths)
 
     def loss(
@@ -291,13 +293,15 @@ class CtcModel:
     def _run(self, features: Features, *, until: int | None = None) -> tuple[Tensor, Tensor]:
         """Run the parts from `features.cut` up to, not with, `until`: hidden states and lengths.
 
-        Without `until` the head runs too: logits `(batch, frames, vocabulary)`.
+        Without `until` the head runs too: logits `(batch, frames, vocabulary)`. There may be more
+        frames than the longest utterance has.
         """
         head = len(self._backbone.encoder.layers) + 2
         first, until = depth(self, features.cut), head + 1 if until is None else until
         hidden, lengths = features.hidden, features.lengths
         if first == 0 < until:
             hidden, lengths = self._convolve(hidden, lengths)
+        hidden = rounded_up(hidden, axis=1)
         if first <= 1 < until:
             hidden = self._project(hidden, lengths)
         layers = range(max(first - 2, 0), min(until, head) - 2)
@@ -312,13 +316,16 @@ class CtcModel:
 
     def _convolve(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         extractor = self._backbone.feature_extractor
-
-        def run(samples: Tensor) -> Tensor:
-            return extractor(samples[..., 0]).transpose(1, 2)  # type: ignore[no-any-return]
-
+        frames = self._frames(lengths)
         grouped = any(isinstance(module, nn.GroupNorm) for module in extractor.modules())
-        hidden = _unpadded(run, hidden, lengths) if grouped else run(hidden)
-        return hidden, self._frames(lengths)
+        if grouped:
+            rows = [
+                _convolve_alone(extractor, samples[:length])
+                for samples, length in zip(hidden[..., 0], lengths.tolist(), strict=True)
+            ]
+            return pad_sequence(rows, batch_first=True), frames
+        found = extractor(rounded_up(hidden[..., 0], axis=1)).transpose(1, 2)
+        return found[:, : int(frames.max())], frames
 
     def _project(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         encoder = self._backbone.encoder
@@ -391,10 +398,26 @@ def _zero_padding(hidden: Tensor, lengths: Tensor) -> Tensor:
     return hidden.masked_fill(~_speech(hidden, lengths)[..., None], 0.0)
 
 
+def _convolve_alone(extractor: Any, samples: Tensor) -> Tensor:
+    """Return `(frames, channels)` of one utterance, as if it had not been padded on the way."""
+    frames = len(samples)
+    hidden = rounded_up(samples, axis=0)[None, None]
+    for layer in extractor.conv_layers:
+        [kernel], [stride] = layer.conv.kernel_size, layer.conv.stride
+        frames = (frames - kernel) // stride + 1
+        if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
+            hidden = layer.conv(hidden)
+            # Its mean and variance are over time: without the padding.
+            normal = layer.layer_norm(hidden[..., :frames])
+            padding = hidden.shape[-1] - frames
+            hidden = layer.activation(functional.pad(normal, (0, padding)))
+        else:
+            hidden = layer(hidden)
+    return hidden[0, :, :frames].transpose(0, 1)
+
+
 def _unpadded(run: Callable[[Tensor], Tensor], hidden: Tensor, lengths: Tensor) -> Tensor:
     """Return `run` of each utterance without its padding, padded with zeros again."""
-    sizes = lengths.tolist()
-    if min(sizes) == hidden.shape[1]:
-        return run(hidden)
-    rows = [run(hidden[i : i + 1, :size])[0] for i, size in enumerate(sizes)]
-    return pad_sequence(rows, batch_first=True)
+    rows = [run(hidden[i : i + 1, :size])[0] for i, size in enumerate(lengths.tolist())]
+    found = pad_sequence(rows, batch_first=True)
+    return functional.pad(found, (0, 0, 0, hidden.shape[1] - found.shape[1]))

@@ -34,6 +34,7 @@ from speechtl.models.base import (
     depth,
     evaluating,
     quiet,
+    rounded_up,
 )
 
 __all__ = ["WhisperModel"]
@@ -155,13 +156,15 @@ class WhisperModel:
         targets = pad_sequence(
             [torch.tensor(row) for row in labels], batch_first=True, padding_value=_IGNORED
         ).to(states.hidden.device)
+        targets = rounded_up(targets, axis=1, value=_IGNORED)
         # Padding to the right never reaches a token before it: the decoder looks only back.
         inputs = shift_tokens_right(
             targets, self._config.pad_token_id, self._config.decoder_start_token_id
         )
         spoken = targets != _IGNORED
         # The vocabulary is far wider than a state: no logits where there is no label.
-        logits = self._output()(self._run_decoder(inputs, states)[spoken])
+        said = self._run_decoder(inputs, states)[spoken]
+        logits = self._output()(rounded_up(said, axis=0))[: len(said)]
         return logits.float(), targets[spoken]
 
     def decode(self, features: Features) -> list[str]:

@@ -38,7 +38,8 @@ def plain_logits(model: Any, waveform: np.ndarray[Any, Any]) -> torch.Tensor:
 
 def logits_from(model: Any, features: Features) -> torch.Tensor:
     with torch.no_grad():
-        return torch.as_tensor(model._run(features)[0])
+        logits, lengths = model._run(features)
+        return torch.as_tensor(logits[:, : int(lengths.max())])
 
 
 @every_kind
@@ -79,6 +80,20 @@ def test_padding_in_a_batch_changes_nothing_at_any_cut(kind: str, checkpoint: Ch
             assert not together.hidden[row, together.lengths[row] :].any()
         alone_texts = [model.decode(model.encode([waveform], cut))[0] for waveform in waveforms]
         assert model.decode(together) == alone_texts
+
+
+@every_kind
+def test_lengths_that_are_near_share_the_shapes_of_the_convolutions(
+    kind: str, checkpoint: Checkpoint
+) -> None:
+    model: Any = load(str(checkpoint(kind)))
+    shapes = set()
+    for module in model.network.base_model.feature_extractor.modules():
+        if isinstance(module, torch.nn.Conv1d):
+            module.register_forward_pre_hook(lambda _, inputs: shapes.add(inputs[0].shape))
+    for samples in (3850, 3900, 3999):
+        model.encode([noise(0.25, seed=1)[:samples]], "head")
+    assert len(shapes) == 2  # one for each convolution
 
 
 def test_a_padded_batch_equals_the_masked_forward_of_transformers(checkpoint: Checkpoint) -> None:
