@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from speechtl import pipeline
-from speechtl.config import RunConfig, accent_names, read_yaml, run_config, suggestion
+from speechtl.config import RunConfig, accent_names, run_config, suggestion
 from speechtl.errors import ConfigError, DataError, SpeechtlError
 from speechtl.files import replacing, write_text
 from speechtl.models import STARTERS, local_revision
@@ -283,7 +283,7 @@ def _result(
 
 def _adapted(config: RunConfig, adapt: Callable[[RunConfig], Report]) -> Report:
     """Return the report of a run; one that was killed is gone on with, anything else replaced."""
-    if _saved(config) is not None and not _report_path(config).exists():
+    if not _report_path(config).exists() and _saved(config) is not None:
         with contextlib.suppress(OtherRunError):  # its speech has changed since
             return adapt(config)
     return adapt(replace(config, overwrite=True))
@@ -311,10 +311,11 @@ def _saved(config: RunConfig) -> str | None:
     """
     path = run_folder(config) / "config.yaml"
     try:
-        saved = run_config(read_yaml(path), where=str(path))
-        revision = str(yaml.safe_load(path.read_text(encoding="utf-8"))["facts"]["model_revision"])
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        saved = run_config(tree["run"], where=str(path))
+        revision = str(tree["facts"]["model_revision"])
         here = local_revision(config.model)
-    except (SpeechtlError, LookupError, TypeError):
+    except (OSError, ValueError, yaml.YAMLError, SpeechtlError, LookupError, TypeError):
         return None
     asked = settings(config)
     # What was left open a run found out for itself.

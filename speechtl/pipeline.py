@@ -52,7 +52,7 @@ from speechtl.models import NewHead, SpeechModel, characters_of
 from speechtl.progress import Track, silent
 from speechtl.pseudo_labels import Guess, accepted, calibrated, guesses, recordings
 from speechtl.report import write_all
-from speechtl.report.phrases import count, percent
+from speechtl.report.phrases import count, labelling, percent
 from speechtl.run_data import Data, corpus_name, prepare_data, replayed
 from speechtl.run_folder import (
     UNFINISHED_MODEL,
@@ -86,6 +86,7 @@ from speechtl.training import (
     best_precision,
     default_epochs,
     fit,
+    optimiser_steps,
 )
 from speechtl.transcription import fits, plain_recipe, transcribe_utterances
 
@@ -159,7 +160,11 @@ class Silent:
 
 
 class _Clock:
-    """Seconds spent, by name; those of a block inside another are the inner one's alone."""
+    """Seconds spent, by name; those of a block inside another are the inner one's alone.
+
+    Those of attempts that were killed count too, as far as they were written down: what an attempt
+    spent after its last `write_down` is lost.
+    """
 
     def __init__(self) -> None:
         self._started = self._last = time.monotonic()
@@ -183,8 +188,29 @@ class _Clock:
         self._last = now
 
     def timing(self) -> Timing:
+        self._charge()
         spent = {name: round(seconds, 3) for name, seconds in self._spent.items()}
-        return Timing(**spent, total_s=round(time.monotonic() - self._started, 3))
+        return Timing(**spent, total_s=round(self._last - self._started, 3))
+
+    def write_down(self, directory: Path) -> None:
+        """Keep in a run folder what is spent so far; a run does not end for want of it."""
+        with contextlib.suppress(OutputError):
+            write_text(_clock_path(directory), json.dumps(asdict(self.timing())))
+
+    def go_on(self, directory: Path) -> None:
+        """Add what earlier attempts at the run wrote down; nothing where it cannot be read."""
+        try:
+            earlier = asdict(TypeAdapter(Timing).validate_json(_clock_path(directory).read_bytes()))
+        except (OSError, ValueError):
+            return
+        if all(0 <= seconds < math.inf for seconds in earlier.values()):
+            self._started -= earlier.pop("total_s")
+            for name, seconds in earlier.items():
+                self._spent[name] += seconds
+
+
+def _clock_path(directory: Path) -> Path:
+    return directory / "checkpoints" / "clock.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +281,8 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
 
     The test utterances are transcribed twice, once before and once after training; early stopping
     looks at the dev utterances alone. Each stage's files are complete before the next one begins,
-    so a run that is ended half-way keeps what it had. Ctrl-C during training ends the training
-    alone: what it reached is scored and saved.
+    so a run that is ended half-way keeps what it had. Ctrl-C during training, or while
+    interpolations are tried after it, ends that alone: what it reached is scored and saved.
 
     Args:
         config: What to do.
@@ -272,10 +298,12 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     for line in _describe(run):
         listener.note(line)
     if claim(run.directory, config, _config_text(run)):
+        clock.go_on(run.directory)
         listener.note(f"going on with the unfinished run in {run.directory}")
     with _enough_memory():
         with clock("features_s"):
             _fill(run)
+        clock.write_down(run.directory)
         listener.parts(_part_rows(run), run.cut)
         with clock("score_s"):
             base = _hypotheses(run, "base")
@@ -328,18 +356,7 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     if config.strategy != "auto":
         _strategy(config, model)  # told before the audio is read
     waveforms = Waveforms()
-    if config.untranscribed is not None:
-        folder = recordings(
-            config.untranscribed.expanduser(), accent=config.accent, longest_s=model.longest_s
-        )
-        data = replace(data, untranscribed=folder)
-    if faults := waveforms.read_all(data.all(), track=listener.track):
-        raise DataError(
-            f"the audio of {count(len(faults), 'utterance')} cannot be read; "
-            "mend or remove these, nothing was trained:",
-            faults=_some(faults),
-        )
-    data = replace(data, untranscribed=_unheard(data, waveforms, listener))
+    data = _read(config, data, model, waveforms, listener)
     config, why = _chosen(config, model, data, waveforms, listener)
     chosen = _strategy(config, model)
     train, dropped = _examples(model, data.train, waveforms)
@@ -451,6 +468,29 @@ def _strategy(config: RunConfig, model: SpeechModel) -> Strategy:
         lora=config.lora,
         seed=config.seed,
     )
+
+
+def _read(
+    config: RunConfig, data: Data, model: SpeechModel, waveforms: Waveforms, listener: Listener
+) -> Data:
+    """Return the run's data with its untranscribed speech, all of whose audio can be read.
+
+    Raises:
+        DataError: Recordings cannot be read; those of either kind are told at once.
+    """
+    faults: tuple[str, ...] = ()
+    if config.untranscribed is not None:
+        folder = config.untranscribed.expanduser()
+        found, faults = recordings(folder, accent=config.accent, longest_s=model.longest_s)
+        data = replace(data, untranscribed=found)
+    faults += waveforms.read_all(data.all(), track=listener.track)
+    if faults:
+        raise DataError(
+            f"the audio of {count(len(faults), 'utterance')} cannot be read; "
+            "mend or remove these, nothing was trained:",
+            faults=_some(faults),
+        )
+    return replace(data, untranscribed=_unheard(data, waveforms, listener))
 
 
 def _unheard(data: Data, waveforms: Waveforms, listener: Listener) -> Corpus:
@@ -734,13 +774,7 @@ def _labelled(run: _Run, number: int) -> tuple[_Run, LabelRound]:
         expected_wer=told["threshold"]["wer"],
         left_out=told["left_out"],
     )
-    run.listener.note(
-        f"round {number}:      {facts.kept} of {facts.utterances} untranscribed stretches are "
-        f"labelled, {facts.kept_minutes:.1f} of {facts.minutes:.1f} min, "
-        f"{percent(facts.expected_wer)} of their words wrong if they are as dev is"
-    )
-    for reason, number_left in facts.left_out.items():
-        run.listener.note(f"              left out, {reason}: {number_left}")
+    run.listener.note(f"round {number}:      {labelling(facts)}")
     return replace(run, labelled=examples), facts
 
 
@@ -770,9 +804,7 @@ def _fitted_round(
         return TypeAdapter(History).validate_json(state["history"]), state["trained"]
     trained: list[torch.Tensor] = []
     history = _fit(
-        run,
-        name=f"round-{number}-last",
-        on_trained=lambda: trained.extend(_copied(parameters)),
+        run, name=f"round-{number}", on_trained=lambda: trained.extend(_copied(parameters))
     )
     with replacing(path, faults=(RuntimeError,)) as partial:
         state = {
@@ -784,8 +816,14 @@ def _fitted_round(
     return history, trained
 
 
-def _fit(run: _Run, name: str = "last", on_trained: Callable[[], None] | None = None) -> History:
+def _fit(run: _Run, name: str = "", on_trained: Callable[[], None] | None = None) -> History:
+    """Return the history of a training: of the round called `name`, where there are rounds."""
     config = run.config
+
+    def tell(record: EpochRecord, best: bool) -> None:
+        run.clock.write_down(run.directory)
+        run.listener.epoch(record, best)
+
     return fit(
         run.model,
         run.strategy,
@@ -800,10 +838,10 @@ def _fit(run: _Run, name: str = "last", on_trained: Callable[[], None] | None = 
         precision=config.precision,
         mask=run.mask,
         seed=config.seed,
-        log=run.directory / "log" / (name if name != "last" else ""),
-        checkpoint=run.directory / "checkpoints" / f"{name}.pt",
+        log=run.directory / "log" / name,
+        checkpoint=run.directory / "checkpoints" / (f"{name}-last.pt" if name else "last.pt"),
         track=run.listener.track,
-        on_epoch=run.listener.epoch,
+        on_epoch=tell,
         on_trained=on_trained,
     )
 
@@ -868,14 +906,11 @@ def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
 # --- what is told and kept ------------------------------------------------------------------------
 
 
-def _steps(run: _Run) -> int:
-    counts = run.batches.counts(run.epochs)
-    return sum(math.ceil(batches / run.training.accumulation) for batches in counts)
-
-
 def _part_rows(run: _Run) -> list[PartRow]:
     parts = run.model.parts()
-    training = ever(run.strategy, [part.name for part in parts], steps=_steps(run))
+    batches = run.batches.counts(run.epochs)
+    steps = optimiser_steps(batches, accumulation=run.training.accumulation)
+    training = ever(run.strategy, [part.name for part in parts], steps=steps)
     rows = []
     for part in parts:
         trained = trainable_parameters(part) if part.name in training else []
@@ -890,7 +925,11 @@ def _outcome(history: History, budget: float) -> Iterator[str]:
     why = {
         "finished": f"{count(last, 'epoch')} done",
         "early": f"stopped after epoch {last}: dev WER no longer fell",
-        "interrupted": f"stopped by hand in epoch {last}",
+        "interrupted": (
+            f"stopped by hand while interpolations were tried, after epoch {last}"
+            if history.sweep_interrupted
+            else f"stopped by hand in epoch {last}"
+        ),
         "diverged": f"stopped in epoch {last}: the loss is no number; lower --learning-rate",
     }[history.stopped]
     if all(record.dev_wer >= history.epochs[0].dev_wer for record in history.epochs[1:]):

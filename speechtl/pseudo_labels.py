@@ -61,7 +61,7 @@ class Threshold:
     wer: float | None
 
 
-def recordings(folder: Path, *, accent: str, longest_s: float) -> Corpus:
+def recordings(folder: Path, *, accent: str, longest_s: float) -> tuple[Corpus, tuple[str, ...]]:
     """Return what a folder of recordings holds as utterances without text.
 
     A recording longer than 15 s, or than the model reads, is cut where it is quietest. It is named
@@ -72,13 +72,20 @@ def recordings(folder: Path, *, accent: str, longest_s: float) -> Corpus:
         accent: What is spoken in it.
         longest_s: The longest stretch that the model reads (s).
 
+    Returns:
+        The utterances, and what is wrong with each recording that cannot be read.
+
     Raises:
-        DataError: There is no such folder, it holds no recording, or one cannot be read.
+        DataError: There is no such folder, or it holds no recording.
     """
-    found = []
+    found, faults = [], []
     for path in audio_files([folder]):
         name = path.relative_to(folder).as_posix() if path != folder else path.name
-        spans = list(stretches(path, longest_s=min(longest_s, _LONGEST_S)))
+        try:
+            spans = list(stretches(path, longest_s=min(longest_s, _LONGEST_S)))
+        except DataError as error:
+            faults.append(str(error))
+            continue
         for number, (start, end) in enumerate(spans):
             whole = len(spans) == 1
             found.append(
@@ -92,7 +99,7 @@ def recordings(folder: Path, *, accent: str, longest_s: float) -> Corpus:
                     end=None if whole else end,
                 )
             )
-    return Corpus(found)
+    return Corpus(found), tuple(faults)
 
 
 def guesses(
@@ -128,10 +135,13 @@ def guesses(
     for batch, encoded in track(zip(plan, features, strict=True), description, total=len(plan)):
         for row, text in enumerate(model.decode(encoded)):
             place = fitting[batch[row]]
+            if not text.strip():
+                continue
             heard = replace(utterances[place], text=text)
             try:
                 labels = model.labels(text, samples=waveforms.samples(heard))
             except DataError:
+                found[place] = Guess(heard, 0.0, "unspellable or too long")
                 continue
             with evaluating(model.network):
                 loss = float(model.loss(encoded.rows([row]), [labels]))

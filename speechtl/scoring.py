@@ -107,7 +107,7 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Where the time of the run went (s)."""
+    """Where the time of the run went (s); of attempts that were killed, up to their last epoch."""
 
     load_s: float
     features_s: float

@@ -37,6 +37,7 @@ __all__ = [
     "best_precision",
     "default_epochs",
     "fit",
+    "optimiser_steps",
 ]
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -51,8 +52,8 @@ _MASKS = 2  # names the random stream of SpecAugment, beside the run's others
 _CHECKED = 20  # steps between two looks at the loss; each makes a GPU wait
 _SAVING_SHARE = 0.05  # of the time may go into checkpoints
 
-ALPHAS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
-"""The interpolations between base (0) and trained weights (1) that `auto` chooses from."""
+ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""The interpolations between base (0) and trained weights (1) that `auto` tries, beside both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +189,7 @@ class History:
         stopped: Why it ended.
         interpolation: Where the weights lie between the base's (0) and the epoch's (1).
         sweep: The interpolations that were tried, from 0 upwards; none where one was given.
+        sweep_interrupted: Whether Ctrl-C ended their trying; `stopped` is "interrupted" then too.
     """
 
     epochs: tuple[EpochRecord, ...]
@@ -195,6 +197,7 @@ class History:
     stopped: Stopped
     interpolation: float
     sweep: tuple[SweepPoint, ...] = ()
+    sweep_interrupted: bool = False
 
     @property
     def dev_wer(self) -> float:
@@ -209,8 +212,13 @@ def default_epochs(batches: int, *, accumulation: int) -> int:
     They are 8, and more where these would make fewer than 300 steps, but at most 40: patience ends
     sooner what no longer gains.
     """
-    steps = math.ceil(batches / accumulation)
+    steps = optimiser_steps([batches], accumulation=accumulation)
     return min(40, max(8, math.ceil(300 / steps)))
+
+
+def optimiser_steps(batches_per_epoch: Sequence[int], *, accumulation: int) -> int:
+    """Return the steps of all epochs; the batches that an epoch has left over make one too."""
+    return sum(math.ceil(batches / accumulation) for batches in batches_per_epoch)
 
 
 def best_precision(precision: Precision, device: str) -> Literal["float32", "bf16"]:
@@ -279,8 +287,9 @@ def fit(
             interpolation is chosen.
 
     Returns:
-        The record of every epoch. Ctrl-C ends the fit after the step at hand, as does a loss that
-        is no number; both keep the best weights so far.
+        The record of every epoch. Ctrl-C ends the training after the step at hand, as does a loss
+        that is no number; both keep the best weights so far. While an interpolation is chosen, it
+        ends the trying at hand, see `_sweep`. A second one before that ends the program.
 
     Raises:
         DataError: The checkpoint cannot be read.
@@ -355,7 +364,7 @@ def fit(
         on_trained()
     if fixed != "auto":
         return History(tuple(records), best.epoch, stopped, fixed)
-    sweep, chosen = _sweep(
+    sweep, chosen, cut_short = _sweep(
         best,
         records[0].dev_wer,
         lambda: scored(dev_wer),
@@ -363,8 +372,8 @@ def fit(
         budget=config.max_forgetting / 100,
         track=track,
     )
-    epoch = best.epoch if chosen else 0
-    return History(tuple(records), epoch, stopped, chosen, sweep)
+    epoch, stopped = best.epoch if chosen else 0, "interrupted" if cut_short else stopped
+    return History(tuple(records), epoch, stopped, chosen, sweep, cut_short)
 
 
 # --- the optimiser's side -------------------------------------------------------------------------
@@ -394,7 +403,7 @@ class _Session:
         self._names = [part.name for part in model.parts()]
         self._training: frozenset[str] = frozenset()
         self._bf16 = precision == "bf16"
-        self._steps = sum(math.ceil(n / config.accumulation) for n in batches_per_epoch)
+        self._steps = optimiser_steps(batches_per_epoch, accumulation=config.accumulation)
         training = ever(strategy, self._names, steps=self._steps)
         groups = _parameter_groups(model, training, config=config, learning_rate=learning_rate)
         self._parameters = [parameter for group in groups for parameter in group["params"]]
@@ -679,23 +688,35 @@ def _sweep(
     *,
     budget: float,
     track: Track,
-) -> tuple[tuple[SweepPoint, ...], float]:
-    """Return what each interpolation gives on dev, and the one that the model now has.
+) -> tuple[tuple[SweepPoint, ...], float, bool]:
+    """Return what each interpolation gives on dev, which the model now has, and if Ctrl-C came.
 
-    That is the best on the accent among those that keep the general accent within the budget; of
-    equals the one nearest the base. It is 0, the base itself, where the budget allows none.
+    It has the best on the accent among those that keep the general accent within the budget; of
+    equals the one nearest the base. It is 0, the base itself, where the budget allows none. The
+    trained weights themselves were scored on dev when their epoch ended.
+
+    Ctrl-C while dev is scored leaves the choice among what was tried; while general dev is, the
+    first that is found to be within the budget is taken.
     """
-    points = [SweepPoint(0.0, base_wer, None)]
-    if best.epoch:
-        for alpha in track(ALPHAS[::-1], "interpolating", total=len(ALPHAS)):
+    base = SweepPoint(0.0, base_wer, None)
+    if not best.epoch:
+        best.restore(0.0)
+        return (base,), 0.0, False
+    points = [base]
+    with _interruptible() as interrupted:
+        for alpha in track(ALPHAS, "interpolating", total=len(ALPHAS)):
             best.restore(alpha)
             points.append(SweepPoint(alpha, dev_wer(), None))
-    if general_dev_wer is None or not best.epoch:
-        chosen = min(points, key=_preference)
-    else:
-        chosen = _within(best, points, general_dev_wer, budget)
+            if interrupted.is_set():
+                break
+    points.append(SweepPoint(1.0, best.wer, None))
+    with _interruptible() as hurried:
+        if general_dev_wer is None:
+            chosen = min(points, key=_preference)
+        else:
+            chosen = _within(best, points, general_dev_wer, budget, hurried)
     best.restore(chosen.interpolation)
-    return tuple(points), chosen.interpolation
+    return tuple(points), chosen.interpolation, interrupted.is_set() or hurried.is_set()
 
 
 def _preference(point: SweepPoint) -> tuple[float, float]:
@@ -704,12 +725,16 @@ def _preference(point: SweepPoint) -> tuple[float, float]:
 
 
 def _within(
-    best: _Best, points: list[SweepPoint], general_dev_wer: Callable[[], float], budget: float
+    best: _Best,
+    points: list[SweepPoint],
+    general_dev_wer: Callable[[], float],
+    budget: float,
+    hurried: threading.Event,
 ) -> SweepPoint:
     """Return the best of the points within the budget; note what each that was tried forgets.
 
     What is better on the accent is taken to forget more, so that few have to be tried; the one that
-    is returned was.
+    is returned was. Once `hurried`, the best that was found so far is enough, if one was.
     """
 
     def general_wer(point: SweepPoint) -> float:
@@ -722,13 +747,14 @@ def _within(
     limit = general_wer(base) + budget
     better = sorted((p for p in others if p.dev_wer < base.dev_wer), key=_preference)
     first, last = 0, len(better)
-    while first < last:
+    # From `last` on, all are within the budget.
+    while first < last and not (hurried.is_set() and last < len(better)):
         middle = (first + last) // 2
         if general_wer(better[middle]) <= limit:
             last = middle
         else:
             first = middle + 1
-    return better[first] if first < len(better) else base
+    return better[last] if last < len(better) else base
 
 
 class _Saver:

@@ -324,6 +324,8 @@ def stopping(config: RunConfig) -> Report:
         ("run", "sead", 1),
         ("facts", "model_revision", "another"),
         ("facts", "model_revision", "another-random-0"),
+        ("run", None, None),
+        ("run", None, "text"),
         ("facts", None, {}),
         ("facts", None, None),
         ("facts", None, "text"),

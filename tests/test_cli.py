@@ -233,8 +233,8 @@ def test_adapt_tells_what_it_made_of_speech_without_text(
     for fragment in (
         "train: 5 utterances, 0.1 min",
         "untranscribed: 1 recording left out, the same audio as a transcribed utterance's",
-        "0 of 2 untranscribed stretches are labelled",
-        "left out, not sure enough: 2",
+        "round 1: 0 of 2 stretches of untranscribed speech labelled",
+        "2 not sure enough); nothing to train on",
     ):
         assert fragment in words
     assert all(len(line) <= 80 for line in said.splitlines())

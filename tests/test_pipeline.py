@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from models.conftest import noise
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import pipeline as transformers_pipeline
+from transformers.models.whisper.modeling_whisper import sinusoids
 
 from speechtl import audio, corpora, models, pipeline, run_data
 from speechtl.config import AugmentStep, RunConfig, read_yaml, run_config
@@ -36,6 +38,7 @@ from speechtl.models.base import Family
 from speechtl.models.ctc import CtcModel
 from speechtl.pipeline import PartRow, adapt
 from speechtl.pseudo_labels import Guess, recordings
+from speechtl.report.phrases import label_rounds
 from speechtl.run_data import prepare_data
 from speechtl.run_folder import run_folder, settings
 from speechtl.scoring import LabelRound, Report, remake_report
@@ -156,6 +159,8 @@ def test_frozen_parts_are_bit_identical_in_the_saved_model_and_the_others_moved(
     adapted = models.load(str(run_folder(chosen) / "model"))
     after = weights(adapted)
     trained = {row.part: row.trained for row in listener.rows if row.trained}
+    sines = "model.encoder.embed_positions.weight"
+    found: dict[str, Tensor] = adapted.network.state_dict()
     assert trained
     for part, old in before.items():
         if part not in trained:
@@ -163,6 +168,9 @@ def test_frozen_parts_are_bit_identical_in_the_saved_model_and_the_others_moved(
         elif name != "new-head":  # which has other rows
             assert not same(old, after[part]), f"{part} did not move"
     counts = parameter_counts(adapted)
+    if family == "whisper":  # whose encoder's positions are fixed
+        assert torch.equal(found[sines], sinusoids(*found[sines].shape))
+        counts["frontend"] -= found[sines].numel()
     if name != "lora":
         assert trained == {part: counts[part] for part in trained}
     assert report.facts.parameters.trainable == sum(trained.values())
@@ -280,6 +288,33 @@ def test_ctrl_c_ends_the_training_which_is_then_scored_and_saved(config: RunConf
     assert written.facts.stopped == "interrupted"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_ctrl_c_while_interpolations_are_tried_is_told_and_the_run_scored_and_saved(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pressing(Noted):
+        def track(self, items: Iterable[T], description: str, *, total: int) -> Iterable[T]:
+            if description == "interpolating":
+                signal.raise_signal(signal.SIGINT)
+            return super().track(items, description, total=total)
+
+    # The base, two epochs, 0.1, then the general accent's base, 0.1 and the trained weights.
+    rates = iter([0.9, 0.5, 0.4, 0.8, 0.1, 0.1, 0.1])
+    monkeypatch.setattr(pipeline, "total", lambda _: SimpleNamespace(rate=next(rates)))
+    listener = Pressing()
+    training = replace(config.training, interpolation="auto")
+    report = adapt(replace(config, training=training), listener)
+    assert report.facts.stopped == "interrupted"
+    assert [point.interpolation for point in report.facts.sweep] == [0.0, 0.1, 1.0]
+    assert (report.facts.interpolation, report.facts.best_epoch) == (1.0, 2)
+    assert any(
+        note.startswith("stopped by hand while interpolations were tried, after epoch 2.")
+        for note in listener.notes
+    )
+    assert models.load(str(run_folder(config) / "model"))
+    assert texts(run_folder(config), "target.adapted")
+
+
 def test_everything_that_takes_long_shows_its_progress(config: RunConfig) -> None:
     listener = Noted()
     adapt(config, listener)
@@ -304,6 +339,7 @@ def test_the_run_folder_holds_every_result_and_nothing_unfinished(config: RunCon
     assert {path.name for path in (directory / "hypotheses").iterdir()} == {
         f"{name}.{system}.jsonl" for name in ("target", "general") for system in ("base", "adapted")
     }
+    assert {path.name.split(".")[0] for path in (directory / "log").iterdir()} == {"events"}
     assert remake_report(directory) == report
     assert report.facts.licences == ("CC0-1.0",)
 
@@ -374,7 +410,8 @@ def test_a_run_from_scratch_trains_random_weights_of_the_same_architecture(
     base = models.load(chosen.model)
     drawn = models.load(chosen.model, random_seed=3)
     assert report.facts.cut == base.parts()[0].name
-    assert report.facts.parameters.frozen == 0
+    # All but the sines of a Whisper's 100 places, in 16 channels.
+    assert report.facts.parameters.frozen == (1600 if family == "whisper" else 0)
     assert report.facts.revision == drawn.revision == f"{base.revision}-random-3"
     assert same_state(fits.before[0], state(drawn))
     assert fits.options[0]["mask"] is None
@@ -743,6 +780,130 @@ def test_an_unfinished_run_that_is_to_be_overwritten_starts_anew(config: RunConf
     listener = Noted()
     adapt(replace(config, overwrite=True), listener)
     assert "epoch 1" in listener.tracked
+
+
+# --- the time of a run that was killed ------------------------------------------------------------
+
+
+class Hours:
+    """Stands in for the module `time`: on demand, an hour goes by."""
+
+    def __init__(self) -> None:
+        self.gone = 0.0
+
+    def pass_by(self, hours: float) -> None:
+        self.gone += 3600 * hours
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.gone
+
+
+@pytest.fixture
+def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
+    made = Hours()
+    monkeypatch.setattr(pipeline, "time", made)
+    return made
+
+
+def killed(config: RunConfig, hours: Hours, *, before: int = 3) -> None:
+    """Run `config` until an epoch is told; before each is told, an hour goes by."""
+    listener = Noted()
+
+    def kill(epoch: int) -> None:
+        if epoch == before:
+            raise SwitchedOffError
+        hours.pass_by(1)
+
+    listener.on_epoch = kill
+    with pytest.raises(SwitchedOffError):
+        adapt(config, listener)
+
+
+def test_the_time_of_attempts_that_were_killed_counts(config: RunConfig, hours: Hours) -> None:
+    chosen = replace(config, training=replace(config.training, epochs=3))
+    killed(chosen, hours)  # after three epochs' hours
+    listener = Noted()
+    listener.on_epoch = lambda epoch: hours.pass_by(0.5) if epoch == 3 else None
+    timing = adapt(chosen, listener).facts.timing
+    assert timing.train_s == pytest.approx(3.5 * 3600, abs=60)
+    assert timing.total_s == pytest.approx(3.5 * 3600, abs=60)
+    assert timing.load_s + timing.features_s + timing.score_s < 60
+    assert timing.load_s + timing.features_s + timing.train_s + timing.score_s <= timing.total_s
+
+
+def test_the_time_of_every_attempt_counts_once(config: RunConfig, hours: Hours) -> None:
+    chosen = replace(config, training=replace(config.training, epochs=3))
+    killed(chosen, hours, before=1)
+    hours.pass_by(100)  # between two commands
+    killed(chosen, hours, before=1)
+    assert adapt(chosen).facts.timing.total_s == pytest.approx(2 * 3600, abs=60)
+
+
+def test_the_time_that_features_took_counts_though_no_epoch_was_told(
+    config: RunConfig, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = pipeline._fill
+
+    def slow(run: Any) -> None:
+        fill(run)
+        hours.pass_by(1)
+
+    def kill(*_: object) -> Any:
+        raise SwitchedOffError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "_fill", slow)
+        patched.setattr(pipeline, "_hypotheses", kill)
+        with pytest.raises(SwitchedOffError):
+            adapt(config)
+    timing = adapt(config).facts.timing
+    assert timing.features_s == pytest.approx(3600, abs=60)
+
+
+def test_a_run_that_is_overwritten_counts_its_own_time_alone(
+    config: RunConfig, hours: Hours
+) -> None:
+    killed(config, hours, before=2)
+    assert adapt(replace(config, overwrite=True)).facts.timing.total_s < 60
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        None,
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"total_s": 3600}',
+        b'{"load_s": 0, "features_s": 0, "train_s": NaN, "score_s": 0, "total_s": 3600}',
+        b'{"load_s": 0, "features_s": 0, "train_s": -1, "score_s": 0, "total_s": 3600}',
+    ],
+)
+def test_a_record_of_time_that_cannot_be_read_counts_as_nothing_spent(
+    left: bytes | None, config: RunConfig, hours: Hours
+) -> None:
+    killed(config, hours, before=2)
+    path = run_folder(config) / "checkpoints" / "clock.json"
+    assert path.is_file()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+    report = adapt(config)
+    assert report.facts.timing.total_s < 60
+    assert len(report.facts.training) == 3
+
+
+def test_a_run_does_not_end_because_its_time_cannot_be_written(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = tempfile.mkstemp
+
+    def full(**named: Any) -> Any:
+        return full_disk() if named["prefix"] == ".clock.json." else make(**named)
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    assert adapt(config).facts.stopped == "finished"
 
 
 def test_a_folder_of_other_files_is_never_overwritten(config: RunConfig) -> None:
@@ -1121,8 +1282,13 @@ def test_what_is_labelled_surely_enough_is_trained_on_beside_what_is_transcribed
         path = directory / "pseudo-labels" / f"round-{number}.json"
         assert json.loads(path.read_text(encoding="utf-8"))["labels"] == dict(labelled)
     assert not (directory / "checkpoints").exists()
+    assert {path.name for path in (directory / "log").iterdir()} == {
+        "round-0", "round-1", "round-2"
+    }  # fmt: skip
     told = [note for note in listener.notes if note.startswith("round")]
-    assert "3 of 5 untranscribed stretches are labelled, 0.1 of 0.1 min" in told[1]
+    told_again = label_rounds(report.facts)[1]
+    assert told_again.startswith(f"Round 1: {told[1].removeprefix('round 1:').strip()}. After it")
+    assert "3 of 5 stretches of untranscribed speech labelled (0.1 of 0.1 min, 1" in told[1]
     assert told[-1].endswith("that of round 1 is kept")
     features = [note for note in listener.notes if note.startswith("features:")]
     assert [" ".join(note.split()[1:6]) for note in features] == [
@@ -1190,7 +1356,8 @@ def test_a_model_that_is_never_sure_enough_is_trained_on_what_is_transcribed_alo
     assert len(fits.after) == 1
     saved = models.load(str(run_folder(self_trained) / "model"))
     assert same_state(fits.after[0], state(saved))
-    assert any("0 of 5 untranscribed stretches" in note for note in listener.notes)
+    (told,) = [note for note in listener.notes if "0 of 5 stretches" in note]
+    assert told.endswith("(0.0 of 0.1 min, 5 not sure enough); nothing to train on")
     assert any(note.endswith("that of round 0 is kept") for note in listener.notes)
 
 
@@ -1201,7 +1368,7 @@ def test_the_labels_are_what_the_model_at_hand_hears(
     report = adapt(replace(self_trained, label_wer=1.0, rounds=1))
     assert report.facts.best_epoch == 0
     base = models.load(self_trained.model)
-    speech = recordings(talks, accent="scottish", longest_s=base.longest_s)
+    speech, _ = recordings(talks, accent="scottish", longest_s=base.longest_s)
     names = [each.id for each in speech]
     heard = dict(zip(names, transcribe_utterances(base, speech), strict=True))
     labelled = fits.trained[1][12:]
@@ -1266,7 +1433,7 @@ def test_a_recording_that_holds_a_test_utterance_is_left_out_however_either_is_c
     shutil.copy(path, tested.audio)
     if not whole:
         tested = replace(tested, start=1.0, end=2.0)
-    speech = recordings(path.parent, accent="scottish", longest_s=30)
+    speech, _ = recordings(path.parent, accent="scottish", longest_s=30)
     assert len(speech) == (2 if whole else 1)
     none = Corpus()
     data = run_data.Data(
@@ -1282,12 +1449,27 @@ def test_a_recording_that_holds_a_test_utterance_is_left_out_however_either_is_c
 
 
 def test_all_audio_that_cannot_be_read_is_told_with_untranscribed_speech_too(
-    self_trained: RunConfig, manifest: Path
+    self_trained: RunConfig, manifest: Path, talks: Path
 ) -> None:
-    for name in ("scottish-dev-cat-0", "scottish-test-dan-1"):
-        (manifest.parent / "audio" / f"{name}.wav").write_bytes(b"RIFF")
-    with pytest.raises(DataError, match="the audio of 2 utterances cannot be read"):
+    names = ("scottish-dev-cat-0", "scottish-test-dan-1")
+    broken = [manifest.parent / "audio" / f"{name}.wav" for name in names]
+    broken += [talks / "a.wav", talks / "c.wav"]
+    for path in broken:
+        path.write_bytes(b"RIFF")
+    with pytest.raises(DataError, match="the audio of 4 utterances cannot be read") as caught:
         adapt(self_trained)
+    assert all(str(path) in str(caught.value) for path in broken)
+
+
+def test_of_many_recordings_that_cannot_be_read_some_are_named(
+    self_trained: RunConfig, talks: Path
+) -> None:
+    for number in range(23):
+        (talks / f"x{number}.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match="the audio of 23 utterances") as caught:
+        adapt(self_trained)
+    assert len(caught.value.faults) == 21
+    assert caught.value.faults[-1] == "and 3 more"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")

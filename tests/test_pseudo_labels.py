@@ -64,7 +64,8 @@ def test_recordings_are_named_by_their_path_in_the_folder_and_have_no_text(
     (tmp_path / "talks" / "notes.txt").touch()
     monkeypatch.chdir(tmp_path)
     for folder in (tmp_path / "talks", Path("talks")):
-        found = recordings(folder, accent="scottish", longest_s=30)
+        found, faults = recordings(folder, accent="scottish", longest_s=30)
+        assert faults == ()
         assert list(found) == [
             Utterance(name, tmp_path / "talks" / name, "", "untranscribed", "scottish")
             for name in ("b.wav", "deep/er/a.wav")
@@ -73,7 +74,7 @@ def test_recordings_are_named_by_their_path_in_the_folder_and_have_no_text(
 
 def test_one_recording_may_be_named_in_place_of_a_folder(tmp_path: Path) -> None:
     write(tmp_path / "talk.wav", noise(0.5, seed=1))
-    (found,) = recordings(tmp_path / "talk.wav", accent="scottish", longest_s=30)
+    (found,), _ = recordings(tmp_path / "talk.wav", accent="scottish", longest_s=30)
     assert (found.id, found.audio) == ("talk.wav", tmp_path / "talk.wav")
 
 
@@ -84,7 +85,8 @@ def test_a_long_recording_is_cut_into_stretches_that_together_are_all_of_it(
     path = tmp_path / "talks" / "long.wav"
     write(path, noise(31.0, seed=1))
     write(tmp_path / "talks" / "short.wav", noise(0.5, seed=2))
-    *stretches, short = recordings(tmp_path / "talks", accent="scottish", longest_s=longest_s)
+    found, _ = recordings(tmp_path / "talks", accent="scottish", longest_s=longest_s)
+    *stretches, short = found
     assert [each.id for each in stretches] == [f"long.wav#{i}" for i in range(len(stretches))]
     assert len(stretches) >= 31 / most_s
     assert all(0 < each.duration <= most_s for each in stretches)
@@ -97,7 +99,7 @@ def test_a_long_recording_is_cut_into_stretches_that_together_are_all_of_it(
 def test_a_recording_as_long_as_may_be_is_not_cut(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", noise(15.0, seed=1))
     write(tmp_path / "b.wav", noise(15.1, seed=1))
-    found = recordings(tmp_path, accent="scottish", longest_s=30)
+    found, _ = recordings(tmp_path, accent="scottish", longest_s=30)
     assert [each.id for each in found] == ["a.wav", "b.wav#0", "b.wav#1"]
 
 
@@ -109,8 +111,19 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
     assert "gone: no such file or folder" in told(tmp_path / "gone")
     assert "the folder holds no recording" in told(tmp_path)
-    (tmp_path / "broken.wav").write_text("this is no audio")
-    assert "broken.wav" in told(tmp_path)
+
+
+def test_every_recording_that_cannot_be_read_is_named_beside_those_that_can(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "b.wav", noise(0.5, seed=1))
+    for name in ("a.wav", "c.wav"):
+        (tmp_path / name).write_text("this is no audio")
+    found, faults = recordings(tmp_path, accent="scottish", longest_s=30)
+    assert [each.id for each in found] == ["b.wav"]
+    assert [fault.split(":")[0] for fault in faults] == [
+        str(tmp_path / name) for name in ("a.wav", "c.wav")
+    ]
 
 
 # --- guesses --------------------------------------------------------------------------------------
@@ -183,14 +196,29 @@ def test_silence_and_what_the_model_cannot_read_at_once_have_no_text(
         assert (each.reason, each.confidence, each.utterance.text) == ("no text", 0.0, "")
 
 
-@pytest.mark.parametrize("text", ["", "CAFÉ 42"])
-def test_nothing_and_what_the_vocabulary_cannot_spell_are_no_labels(
-    text: str, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("family", "text", "reason"),
+    [
+        ("ctc", "", "no text"),
+        ("ctc", "CAFÉ 42", "unspellable or too long"),
+        ("ctc", "THE CAT SAT ON " * 20, "unspellable or too long"),  # of a second
+        ("whisper", "", "no text"),
+        ("whisper", "the <|notimestamps|> cat", "unspellable or too long"),
+        ("whisper", "the cat sat on " * 20, "unspellable or too long"),  # of 32 tokens
+    ],
+)
+def test_what_cannot_be_trained_on_says_whether_there_was_a_text_at_all(
+    family: Family,
+    text: str,
+    reason: str,
+    tiny_models: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = load(str(tiny_models["ctc"]))
+    model = load(str(tiny_models[family]))
     say(monkeypatch, model, text)
     (found,) = heard(model, [spoken(tmp_path / "a.wav", noise(1.0, seed=1))])
-    assert (found.reason, found.confidence, found.utterance.text) == ("no text", 0.0, "")
+    assert (found.reason, found.confidence, found.utterance.text) == (reason, 0.0, text)
 
 
 @pytest.mark.parametrize(

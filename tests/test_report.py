@@ -684,6 +684,10 @@ def test_every_report_tells_what_each_round_of_labels_gave() -> None:
             assert line.split(":")[0] in text
         assert "298 not sure enough" in text
     assert phrases.label_rounds(FACTS) == []
+    # What is told while the run goes on, before there is a WER after it.
+    for item, line in zip(LABELLED[1:], lines[1:], strict=True):
+        told_early = phrases.labelling(dataclasses.replace(item, dev_wer=None))
+        assert line.startswith(f"Round {item.round}: {told_early}.")
 
 
 def test_why_a_strategy_was_chosen_stands_beside_it() -> None:

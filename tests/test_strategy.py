@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from models.conftest import write_ctc_checkpoint, write_whisper_checkpoint
@@ -286,6 +287,12 @@ def test_only_lora_changes_the_network(
     assert all(after[key].equal(value) for key, value in before.items())
 
 
+def sines(model: SpeechModel) -> list[torch.nn.Parameter]:
+    """Return a Whisper's table of its encoder's positions, which transformers freezes."""
+    body: Any = model.network.base_model
+    return [body.encoder.embed_positions.weight] if model.family == "whisper" else []
+
+
 @every_strategy
 def test_only_what_trains_has_gradients_and_dropout(
     family: Family, name: StrategyName, models: dict[Family, SpeechModel]
@@ -294,12 +301,21 @@ def test_only_what_trains_has_gradients_and_dropout(
     trained = strategy(name, family=family).trainable(PARTS[family], 0)
     training = freeze_all_but(model, trained)
     assert {part.name for part in training} == trained
+    fixed = {id(weight) for weight in sines(model)}
     for part in model.parts():
         wanted = part.name in trained
-        assert list(map(id, trainable_parameters(part))) == list(map(id, part.parameters()))
-        assert {p.requires_grad for p in part.parameters()} == {wanted}
+        all_but = [each for each in part.parameters() if id(each) not in fixed]
+        assert list(map(id, trainable_parameters(part))) == list(map(id, all_but))
+        assert {p.requires_grad for p in all_but} == {wanted}
         modules = [owned for owned in part.owns if hasattr(owned, "training")]
         assert {module.training for module in modules} == {wanted}
+
+
+def test_a_whispers_encoder_positions_never_train(models: dict[Family, SpeechModel]) -> None:
+    model = models["whisper"]
+    freeze_all_but(model, strategy("from-scratch", family="whisper").trainable(WHISPER, 0))
+    frozen = [name for name, p in model.network.named_parameters() if not p.requires_grad]
+    assert frozen == ["model.encoder.embed_positions.weight"]
 
 
 @pytest.mark.parametrize("family", STRATEGIES)

@@ -41,6 +41,7 @@ from speechtl.training import (
     best_precision,
     default_epochs,
     fit,
+    optimiser_steps,
 )
 
 CASES = [(family, name) for family, names in STRATEGIES.items() for name in names]
@@ -517,6 +518,12 @@ def test_epochs_are_left_open_unless_they_are_given() -> None:
 # --- steps, records and logs ----------------------------------------------------------------------
 
 
+def test_steps_are_counted_epoch_by_epoch() -> None:
+    assert optimiser_steps([5, 4, 1], accumulation=1) == 10
+    assert optimiser_steps([5, 4, 1], accumulation=4) == 2 + 1 + 1
+    assert optimiser_steps([], accumulation=4) == 0
+
+
 @pytest.mark.parametrize(("accumulation", "steps"), [(1, [0, 2, 4, 6]), (2, [0, 1, 2, 3])])
 def test_a_step_is_an_optimiser_step_whatever_is_accumulated(
     accumulation: int, steps: list[int], fresh: Callable[[Family], SpeechModel]
@@ -831,8 +838,9 @@ class Between:
 
     epoch = 3
 
-    def __init__(self) -> None:
+    def __init__(self, wer: float) -> None:
         self.interpolation = 1.0
+        self.wer = wer
 
     def restore(self, interpolation: float) -> None:
         self.interpolation = interpolation
@@ -844,25 +852,34 @@ def swept(
     *,
     budget: float = 0.01,
     epoch: int = 3,
+    pressed: Sequence[tuple[str, float]] = (),
 ) -> tuple[float, Between, list[Any]]:
-    best: Any = Between()
+    """Sweep; Ctrl-C is `pressed` while an accent ("dev", "general") is scored at a point."""
+    best: Any = Between(dev(1.0))
     best.epoch = epoch
-    points, chosen = training._sweep(
+
+    def scored(accent: str, wer: Callable[[float], float]) -> float:
+        if (accent, best.interpolation) in pressed:
+            signal.raise_signal(signal.SIGINT)
+        return wer(best.interpolation)
+
+    points, chosen, cut_short = training._sweep(
         best,
         dev(0.0),
-        lambda: dev(best.interpolation),
-        (lambda: general(best.interpolation)) if general else None,
+        lambda: scored("dev", dev),
+        (lambda: scored("general", general)) if general else None,
         budget=budget,
         track=silent,
     )
     assert best.interpolation == chosen
+    assert cut_short == bool(pressed)
     return chosen, best, list(points)
 
 
 def test_the_best_interpolation_on_the_accent_within_the_limit_of_forgetting_is_taken() -> None:
     chosen, _, points = swept(lambda a: 0.6 - 0.3 * a, lambda a: 0.1 + 0.02 * a)
     assert chosen == 0.5  # 0.1 + 0.02 * 0.5 is one point more
-    assert [p.interpolation for p in points] == [0.0, *sorted(ALPHAS)]
+    assert [p.interpolation for p in points] == [0.0, *ALPHAS, 1.0]
     assert [p.dev_wer for p in points] == pytest.approx(
         [0.6 - 0.3 * p.interpolation for p in points]
     )
@@ -892,15 +909,76 @@ def test_of_equals_the_one_nearest_the_base_is_taken() -> None:
     assert swept(lambda a: 0.5 if a else 0.6, None)[0] == 0.1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_ctrl_c_ends_the_sweep_with_what_was_tried_and_the_trained_weights() -> None:
+    chosen, _, points = swept(lambda a: abs(a - 0.3), None, pressed=[("dev", 0.2)])
+    assert [p.interpolation for p in points] == [0.0, 0.1, 0.2, 1.0]
+    assert [p.dev_wer for p in points] == pytest.approx([0.3, 0.2, 0.1, 0.7])
+    assert chosen == 0.2
+    assert swept(lambda a: 0.6 - 0.3 * a, None, pressed=[("dev", 0.1)])[0] == 1.0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_ctrl_c_forgets_no_more_than_is_allowed() -> None:
+    def dev(interpolation: float) -> float:
+        return 0.6 - 0.3 * interpolation
+
+    def general(interpolation: float) -> float:
+        return 0.1 + 0.02 * interpolation  # 0.5 is one point more
+
+    def looked_at(points: list[Any]) -> list[float]:
+        return [p.interpolation for p in points if p.general_dev_wer]
+
+    chosen, _, points = swept(dev, general, pressed=[("dev", 0.3)])
+    assert [p.interpolation for p in points] == [0.0, 0.1, 0.2, 0.3, 1.0]
+    assert (chosen, looked_at(points)) == (0.3, [0.0, 0.2, 0.3, 1.0])
+    assert swept(dev, lambda a: 0.1 + 0.5 * a, pressed=[("dev", 0.3)])[0] == 0.0
+    # While general dev is scored: the first within the limit, before what is better is tried.
+    for budget, best, first in ((0.014, 0.7, 0.5), (0.006, 0.3, 0.2)):
+        assert swept(dev, general, budget=budget)[0] == best
+        for moment in (0.0, 0.5):
+            chosen, _, points = swept(dev, general, budget=budget, pressed=[("general", moment)])
+            assert chosen == first
+            assert all(p.general_dev_wer is None for p in points if p.interpolation == best)
+    both = [("dev", 0.3), ("general", 0.0)]
+    chosen, _, points = swept(dev, general, pressed=both)
+    assert (chosen, looked_at(points)) == (0.2, [0.0, 0.2])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("also_in_training", [False, True])
+def test_ctrl_c_while_interpolations_are_tried_ends_that_alone(
+    also_in_training: bool, fresh: Callable[[Family], SpeechModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    # Base, two epochs, then 0.1 and 0.2.
+    run = Fit(fresh("ctc"), "encoder", dev_wers=[0.9, 0.5, 0.4, 0.8, 0.3])
+    dev_wer = run.dev_wer
+
+    def pressed() -> float:
+        if len(run.seen) == 4 or (also_in_training and len(run.seen) == 2):
+            signal.raise_signal(signal.SIGINT)
+        return dev_wer()
+
+    monkeypatch.setattr(run, "dev_wer", pressed)
+    history = run.run(interpolation="auto")
+    assert (history.stopped, history.sweep_interrupted) == ("interrupted", True)
+    assert [p.interpolation for p in history.sweep] == [0.0, 0.1, 0.2, 1.0]
+    assert [p.dev_wer for p in history.sweep] == [0.9, 0.8, 0.3, 0.4]
+    assert (history.interpolation, history.best_epoch, history.dev_wer) == (0.2, 2, 0.3)
+    assert same(weights(run.model), run.seen[4])
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 @both_families
 def test_a_fit_leaves_the_model_at_the_interpolation_that_it_chose(
     family: Family, fresh: Callable[[Family], SpeechModel]
 ) -> None:
-    # Base, two epochs, then 0.1 to 1.0: the best of them is the fourth.
-    run = Fit(fresh(family), "encoder", dev_wers=[0.9, 0.5, 0.4, *[0.8] * 3, 0.2, *[0.8] * 6])
+    # Base, two epochs, then 0.1 to 0.9: the best of them is the fourth.
+    run = Fit(fresh(family), "encoder", dev_wers=[0.9, 0.5, 0.4, *[0.8] * 3, 0.2, *[0.8] * 5])
     history = run.run(interpolation="auto")
     assert (history.interpolation, history.best_epoch) == (0.4, 2)
-    assert [p.dev_wer for p in history.sweep] == [0.9, *[0.8] * 3, 0.2, *[0.8] * 6]
+    assert [p.dev_wer for p in history.sweep] == [0.9, *[0.8] * 3, 0.2, *[0.8] * 5, 0.4]
     assert history.dev_wer == 0.2
     assert same(weights(run.model), run.seen[6])
 

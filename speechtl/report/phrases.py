@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechtl.scoring import Report, RunFacts, SetScore
+from speechtl.scoring import LabelRound, Report, RunFacts, SetScore
 
 __all__ = [
     "accent_name",
@@ -13,6 +13,7 @@ __all__ = [
     "headline",
     "kept_weights",
     "label_rounds",
+    "labelling",
     "percent",
     "points",
     "set_name",
@@ -126,18 +127,21 @@ def label_rounds(facts: RunFacts) -> list[str]:
         if not item.round:
             told.append(f"Trained on what is transcribed alone: {dev}{kept}.")
             continue
-        left = "".join(f", {count(number)} {why}" for why, number in item.left_out.items())
-        line = (
-            f"Round {item.round}: {count(item.kept)} of {count(item.utterances)} stretches of "
-            f"untranscribed speech labelled ({item.kept_minutes:.1f} of {item.minutes:.1f} min"
-            f"{left})"
-        )
-        if item.dev_wer is None:
-            told.append(f"{line}; nothing to train on.")
-        else:
-            wrong = percent(item.expected_wer)
-            told.append(f"{line}; their WER, as far as dev tells: {wrong}. After it {dev}{kept}.")
+        after = f" After it {dev}{kept}." if item.dev_wer is not None else ""
+        told.append(f"Round {item.round}: {labelling(item)}.{after}")
     return told
+
+
+def labelling(item: LabelRound) -> str:
+    """Return how much untranscribed speech the model labelled in a round, and how well."""
+    left = "".join(f", {count(number)} {why}" for why, number in item.left_out.items())
+    amount = (
+        f"{count(item.kept)} of {count(item.utterances)} stretches of untranscribed speech "
+        f"labelled ({item.kept_minutes:.1f} of {item.minutes:.1f} min{left})"
+    )
+    if not item.kept:
+        return f"{amount}; nothing to train on"
+    return f"{amount}; their WER, as far as dev tells: {percent(item.expected_wer)}"
 
 
 def trained(facts: RunFacts) -> str:
