@@ -27,9 +27,11 @@ class SpeedPerturbation:
     """Plays the utterance faster or slower: tempo and pitch move together.
 
     The result has round(samples / factor) samples, so label times and the number of frames change
-    with it. The resampler is soxr's: torchaudio's compiles a kernel for each length that it meets,
-    which takes longer than the resampling and stays in memory. Ko et al., "Audio augmentation for speech recognition" (Interspeech 2015): 4.3 %
+    with it. Ko et al., "Audio augmentation for speech recognition" (Interspeech 2015): 4.3 %
     relative with 0.9, 1.0 and 1.1.
+
+    The resampler is soxr's: torchaudio's compiles a kernel for each length that it meets, which
+    takes longer than the resampling and stays in memory.
 
     Args:
         factors: the speeds, one of which is drawn; 1.1 is faster, shorter and higher. From 0.5 to

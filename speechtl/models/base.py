@@ -223,7 +223,7 @@ def depth(model: SpeechModel, name: str) -> int:
     return names.index(name)
 
 
-def rounded_up(tensor: Tensor, *, axis: int, value: float = 0) -> Tensor:
+def rounded_up(tensor: Tensor, *, axis: int, value: float = 0, most: int | None = None) -> Tensor:
     """Return a tensor with some padding behind, so that those near in length have one shape.
 
     On a CPU oneDNN compiles kernels for each shape that it meets, and keeps a thousand. Where
@@ -234,13 +234,16 @@ def rounded_up(tensor: Tensor, *, axis: int, value: float = 0) -> Tensor:
         tensor: Of any shape.
         axis: What is padded, to 8 to 16 times a power of two: by an eighth at most.
         value: What it is padded with.
+        most: The length beyond which it is not padded; None for no limit.
     """
     if tensor.device.type != "cpu":
         return tensor
     length = tensor.shape[axis]
-    step = 1 << max(0, length.bit_length() - 4)
+    padding = -length % (1 << max(0, length.bit_length() - 4))
+    if most is not None:
+        padding = min(padding, most - length)
     behind = [0, 0] * (tensor.ndim - 1 - axis)
-    return functional.pad(tensor, [*behind, 0, -length % step], value=value)
+    return functional.pad(tensor, [*behind, 0, padding], value=value)
 
 
 @contextmanager

@@ -156,7 +156,8 @@ class WhisperModel:
         targets = pad_sequence(
             [torch.tensor(row) for row in labels], batch_first=True, padding_value=_IGNORED
         ).to(states.hidden.device)
-        targets = rounded_up(targets, axis=1, value=_IGNORED)
+        places = self._config.max_target_positions
+        targets = rounded_up(targets, axis=1, value=_IGNORED, most=places)
         # Padding to the right never reaches a token before it: the decoder looks only back.
         inputs = shift_tokens_right(
             targets, self._config.pad_token_id, self._config.decoder_start_token_id

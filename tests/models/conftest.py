@@ -180,7 +180,9 @@ def whisper_tokenizer(*, window_s: float) -> WhisperTokenizer:
     return tokenizer
 
 
-def write_whisper_checkpoint(directory: Path, kind: str, *, window_s: int = 2) -> Path:
+def write_whisper_checkpoint(
+    directory: Path, kind: str, *, window_s: int = 2, positions: int = 32
+) -> Path:
     tokenizer = whisper_tokenizer(window_s=window_s)
     ids = tokenizer.get_vocab()
     end, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
@@ -191,7 +193,7 @@ def write_whisper_checkpoint(directory: Path, kind: str, *, window_s: int = 2) -
     config = WhisperConfig(
         vocab_size=len(tokenizer), num_mel_bins=16, d_model=16, encoder_layers=2, decoder_layers=2,
         encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32,
-        decoder_ffn_dim=32, max_source_positions=50 * window_s, max_target_positions=32,
+        decoder_ffn_dim=32, max_source_positions=50 * window_s, max_target_positions=positions,
         apply_spec_augment=True, encoder_layerdrop=0.5, decoder_layerdrop=0.5, init_std=0.3,
         suppress_tokens=None, begin_suppress_tokens=None, **shared,
     )  # fmt: skip
