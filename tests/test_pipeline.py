@@ -1088,7 +1088,7 @@ def test_the_interpolation_is_chosen_told_and_reported(
 def test_a_model_that_forgets_too_much_is_not_kept_and_that_is_told(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rates = iter([0.9, 0.5, 0.4, *[0.3] * 10, 0.10])
+    rates = iter([0.9, 0.5, 0.4, *[0.3] * 9, 0.10])
     monkeypatch.setattr(pipeline, "total", lambda _: SimpleNamespace(rate=next(rates, 0.5)))
     listener = Noted()
     training = replace(config.training, interpolation="auto", max_forgetting=2.0)
@@ -1299,8 +1299,8 @@ def test_what_is_labelled_surely_enough_is_trained_on_beside_what_is_transcribed
 def test_labels_come_from_the_trained_weights_though_others_are_kept(
     self_trained: RunConfig, oracle: Oracle, fits: Fits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The base, two epochs, then 0.1 to 1.0: half-way is the best.
-    rates = iter([0.9, 0.8, 0.5, *[0.7] * 4, 0.2, *[0.7] * 5] * 2)
+    # The base, two epochs, then 0.1 to 0.9: half-way is the best.
+    rates = iter([0.9, 0.8, 0.5, *[0.7] * 4, 0.2, *[0.7] * 4] * 2)
     monkeypatch.setattr(pipeline, "total", lambda _: SimpleNamespace(rate=next(rates)))
     training = replace(self_trained.training, interpolation="auto")
     report = adapt(replace(self_trained, training=training, general=None, rounds=1))

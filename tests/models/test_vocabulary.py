@@ -53,7 +53,8 @@ def forward(network: Any, inputs: Any) -> torch.Tensor:
 
 def logits_from(model: Any, features: Features) -> torch.Tensor:
     with torch.no_grad():
-        return torch.as_tensor(model._run(features)[0])
+        logits, lengths = model._run(features)
+        return torch.as_tensor(logits[:, : int(lengths.max())])
 
 
 def plain_logits(model: Any, waveform: Any) -> torch.Tensor:
