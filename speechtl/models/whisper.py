@@ -269,7 +269,10 @@ class WhisperModel:
         """
         decoder = self._decoder
         places = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
-        hidden = decoder.embed_tokens(tokens) + decoder.embed_positions(tokens, position_ids=places)
+        # Once for all utterances: gradients that are added up at the same place come in any order
+        # when there are several threads, and no two runs would be alike.
+        positions = decoder.embed_positions(tokens, position_ids=places[:1])
+        hidden = decoder.embed_tokens(tokens) + positions
         training = decoder.embed_positions.training
         hidden = functional.dropout(hidden, decoder.dropout, training=training)
         causal = create_causal_mask(

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor, GenerationConfig, pipeline
 
 from speechtl.errors import DataError, ModelError, OutputError
-from speechtl.models import SpeechModel, load
+from speechtl.models import Features, SpeechModel, load
 from speechtl.models.base import quiet
 
 from .conftest import WHISPER_KINDS, noise, write_whisper_checkpoint
@@ -172,6 +172,28 @@ def test_a_transcript_may_fill_all_positions_of_the_decoder(positions: int, tmp_
     labels = model.labels("x" * (positions - 5), samples=8000)
     assert len(labels) == positions
     assert model.loss(model.encode([noise(0.5, seed=1)], "decoder.0"), [labels]).item() > 0
+
+
+def test_the_gradient_is_the_same_each_time_with_several_threads(checkpoint: Checkpoint) -> None:
+    model = load(str(checkpoint("multilingual")))
+    features = model.encode([noise(0.5, seed=1)], "decoder.0")
+    # Unlike one another, for the order in which equal numbers are added up does not matter.
+    hidden = features.hidden * torch.rand(128, 1, 1)
+    many = Features("decoder.0", hidden, features.lengths.expand(128))
+    labels = [model.labels("x" * 27, samples=8000)] * 128
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        found = []
+        for _ in range(4):
+            model.network.zero_grad(set_to_none=True)
+            model.loss(many, labels).backward()
+            found.append({n: p.grad for n, p in model.network.named_parameters()})
+    finally:
+        torch.set_num_threads(threads)
+    for name, gradient in found[0].items():
+        if gradient is not None:
+            assert all(torch.equal(gradient, other[name]) for other in found[1:]), name
 
 
 def test_audio_longer_than_the_window_is_refused_not_cut(checkpoint: Checkpoint) -> None:
