@@ -498,9 +498,9 @@ def _unheard(data: Data, waveforms: Waveforms, listener: Listener) -> Corpus:
 
     To train on what is tested, even with labels of the model's own, would flatter it.
     """
-    others = replace(data, untranscribed=Corpus()).all()
     if not data.untranscribed:
         return data.untranscribed
+    others = replace(data, untranscribed=Corpus()).all()
     files = {_content(path) for path in {utterance.audio for utterance in others}}
     heard = {waveforms.digest(utterance) for utterance in others}
     contents = {path: _content(path) for path in {each.audio for each in data.untranscribed}}

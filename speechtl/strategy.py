@@ -288,20 +288,9 @@ def cut(chosen: Strategy, model: SpeechModel, *, steps: int = 1) -> str:
 
 
 def trainable_parameters(part: Part) -> list[nn.Parameter]:
-    """Return what of a part trains when the part does: LoRA's matrices alone, else everything.
-
-    A Whisper's encoder tells places by fixed sines (Radford et al. 2022, section 2.2), which
-    transformers keeps as a frozen parameter: they never train.
-    """
-    fixed = {id(parameter) for parameter in _sines(part)}
+    """Return what of a part trains when it does: LoRA's matrices alone, else all not fixed."""
+    fixed = {id(parameter) for parameter in part.fixed}
     return matrices(part) or [each for each in part.parameters() if id(each) not in fixed]
-
-
-def _sines(part: Part) -> list[nn.Parameter]:
-    if part.name != "frontend":
-        return []
-    tables = [owned for owned in part.owns if isinstance(owned, nn.Embedding)]
-    return [parameter for table in tables for parameter in table.parameters()]
 
 
 def freeze_all_but(model: SpeechModel, trainable: frozenset[str]) -> list[Part]:

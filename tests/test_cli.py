@@ -173,16 +173,22 @@ def test_quiet_adapt_prints_the_result_alone(adapt: Run) -> None:
     assert not said
 
 
-def test_flags_override_the_file_which_overrides_the_preset(
-    adapt: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[RunConfig] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
+    """Return a list to which each run's configuration is added; none is run."""
+    found: list[RunConfig] = []
 
     def noted(config: RunConfig, listener: object) -> Any:
-        asked.append(config)
+        found.append(config)
         raise OutputError("enough")
 
     monkeypatch.setattr(pipeline, "adapt", noted)
+    return found
+
+
+def test_flags_override_the_file_which_overrides_the_preset(
+    adapt: Run, asked: list[RunConfig], tmp_path: Path
+) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("seed: 7\ntop_layers: 3\ntraining:\n  patience: 9\n  epochs: 8\n")
     code, _, _ = adapt(
@@ -200,15 +206,8 @@ def test_flags_override_the_file_which_overrides_the_preset(
 
 
 def test_speech_without_text_and_its_limits_are_options(
-    adapt: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    adapt: Run, asked: list[RunConfig], tmp_path: Path
 ) -> None:
-    asked: list[RunConfig] = []
-
-    def noted(config: RunConfig, listener: object) -> Any:
-        asked.append(config)
-        raise OutputError("enough")
-
-    monkeypatch.setattr(pipeline, "adapt", noted)
     adapt()
     adapt(
         "--untranscribed", tmp_path / "talks", "--rounds", 2, "--label-wer", 0.2, "--minutes", 2.5

@@ -106,10 +106,17 @@ PLAIN = Objective()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One link of the chain: a name such as `encoder.3` and what it owns."""
+    """One link of the chain.
+
+    Attributes:
+        name: Such as `encoder.3`.
+        owns: Its modules and parameters.
+        fixed: Those of its parameters that never train.
+    """
 
     name: str
     owns: tuple[nn.Module | nn.Parameter, ...]
+    fixed: tuple[nn.Parameter, ...] = ()
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the part's parameters; no parameter belongs to two parts."""

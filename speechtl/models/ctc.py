@@ -301,7 +301,8 @@ class CtcModel:
         hidden, lengths = features.hidden, features.lengths
         if first == 0 < until:
             hidden, lengths = self._convolve(hidden, lengths)
-        hidden = rounded_up(hidden, axis=1)
+        if until > 1:
+            hidden = rounded_up(hidden, axis=1)
         if first <= 1 < until:
             hidden = self._project(hidden, lengths)
         layers = range(max(first - 2, 0), min(until, head) - 2)

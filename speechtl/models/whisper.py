@@ -90,6 +90,7 @@ class WhisperModel:
     def parts(self) -> tuple[Part, ...]:
         """Return `frontend`, `encoder.0` …, `decoder.0` …, and `head` with the token embedding."""
         encoder, decoder = self._encoder, self._decoder
+        positions = encoder.embed_positions
         encoder_layers = [[layer] for layer in encoder.layers]
         encoder_layers[-1].append(encoder.layer_norm)
         decoder_layers = [[layer] for layer in decoder.layers]
@@ -99,7 +100,8 @@ class WhisperModel:
         if output.weight is not decoder.embed_tokens.weight:
             head.append(output)
         return (
-            Part("frontend", (encoder.conv1, encoder.conv2, encoder.embed_positions)),
+            # The positions are fixed sines (Radford et al. 2022, section 2.2).
+            Part("frontend", (encoder.conv1, encoder.conv2, positions), (positions.weight,)),
             *(Part(f"encoder.{k}", tuple(owned)) for k, owned in enumerate(encoder_layers)),
             *(Part(f"decoder.{k}", tuple(owned)) for k, owned in enumerate(decoder_layers)),
             Part("head", tuple(head)),
@@ -156,8 +158,8 @@ class WhisperModel:
         targets = pad_sequence(
             [torch.tensor(row) for row in labels], batch_first=True, padding_value=_IGNORED
         ).to(states.hidden.device)
-        places = self._config.max_target_positions
-        targets = rounded_up(targets, axis=1, value=_IGNORED, most=places)
+        longest = self._config.max_target_positions
+        targets = rounded_up(targets, axis=1, value=_IGNORED, most=longest)
         # Padding to the right never reaches a token before it: the decoder looks only back.
         inputs = shift_tokens_right(
             targets, self._config.pad_token_id, self._config.decoder_start_token_id
