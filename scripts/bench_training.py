@@ -48,6 +48,7 @@ from speechtl import corpora, models
 from speechtl.audio import SAMPLE_RATE
 from speechtl.augment import LIGHT
 from speechtl.corpus import Corpus
+from speechtl.errors import ConfigError
 from speechtl.features import (
     Copy,
     Example,
@@ -60,13 +61,15 @@ from speechtl.features import (
 )
 from speechtl.metrics import total, word_errors
 from speechtl.models import SpeechModel
-from speechtl.models.base import quiet
+from speechtl.models.base import Family, quiet
 from speechtl.strategy import Strategy, cut, freeze_all_but, strategy, trainable_parameters
 from speechtl.text import normaliser
 from speechtl.training import History, TrainingConfig, best_precision, fit
 from speechtl.transcription import plain_recipe, transcribe_utterances
 
 MODELS = ("starter-wav2vec2", "starter-whisper", "wav2vec2-base", "whisper-tiny")
+COMPARED = ("head", "top-layers", "encoder", "decoder")
+"""What a plain Trainer does as well: the same weights train from the first step to the last."""
 DEFAULT = {"ctc": ("head", "top-layers"), "whisper": ("decoder",)}
 _RATE = 1e-4
 _SEED = 0
@@ -470,6 +473,17 @@ def loaded(name: str, folder: Path, device: str) -> SpeechModel:
     return models.load(str(folder), device=device)
 
 
+def rules(model: str, options: argparse.Namespace) -> list[tuple[str, Strategy]]:
+    """Return the strategies that a model is to be trained with.
+
+    Raises:
+        ConfigError: One of them is none of the model's family.
+    """
+    family: Family = "whisper" if "whisper" in model else "ctc"
+    told: Any = options.strategies or DEFAULT[family]
+    return [(name, strategy(name, family=family, top_layers=options.top_layers)) for name in told]
+
+
 def cases(options: argparse.Namespace, folder: Path) -> Iterator[Case]:
     """Yield what is to be compared."""
     corpus = corpora.load("starter").where(accent="scottish")
@@ -478,9 +492,7 @@ def cases(options: argparse.Namespace, folder: Path) -> Iterator[Case]:
     precision = best_precision(options.precision, device)
     for name in options.models:
         model = loaded(name, folder / name, device)
-        told: Any
-        for told in options.strategies or DEFAULT[model.family]:
-            rule = strategy(told, family=model.family, top_layers=options.top_layers)
+        for told, rule in rules(name, options):
             for frames in options.encoder_frames if model.family == "whisper" else ["all"]:
                 yield Case(
                     model=model,
@@ -506,11 +518,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", type=_listed, default=list(MODELS), help=", ".join(MODELS))
-    parser.add_argument("--strategies", type=_listed, help="head,top-layers for CTC; decoder else")
+    parser.add_argument(
+        "--models", type=_some_of(MODELS), default=list(MODELS), help=", ".join(MODELS)
+    )
+    parser.add_argument(
+        "--strategies", type=_some_of(COMPARED), help="head,top-layers for CTC; decoder else"
+    )
     parser.add_argument("--top-layers", type=int, default=2)
     parser.add_argument(
-        "--encoder-frames", type=_listed, default=["all", "speech"], help="for a Whisper"
+        "--encoder-frames",
+        type=_some_of(("all", "speech")),
+        default=["all", "speech"],
+        help="for a Whisper",
     )
     parser.add_argument("--whole", action="store_true", help="time whole adaptations")
     parser.add_argument("--utterances", type=int, default=128, help="trained on")
@@ -525,6 +544,11 @@ def main() -> int:
     options = parser.parse_args()
     options.epochs = options.epochs or (30 if options.whole else 2)
     options.copies = options.copies or (3 if options.whole else 1)
+    try:
+        for name in options.models:
+            rules(name, options)
+    except ConfigError as error:
+        parser.error(f"{name}: {error}")
     results = []
     with TemporaryDirectory() as folder:
         for number, case in enumerate(cases(options, Path(folder))):
@@ -537,8 +561,18 @@ def main() -> int:
     return 0
 
 
-def _listed(text: str) -> list[str]:
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
+def _some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return what reads a list of known names, separated by commas."""
+
+    def listed(text: str) -> list[str]:
+        names = [entry.strip() for entry in text.split(",") if entry.strip()]
+        if unknown := sorted(set(names).difference(known)):
+            raise argparse.ArgumentTypeError(
+                f"no {', '.join(unknown)}; there are {', '.join(known)}"
+            )
+        return names
+
+    return listed
 
 
 def _table(results: Sequence[Result]) -> str:

@@ -599,7 +599,8 @@ def _prefix_precision(
     if nothing_below or best_precision(config.precision, device) == "float32":
         return "float32"
     path = folder / "precision.json"
-    name = f"{device} {platform.processor() or platform.machine()} {model.revision} {lowest}"
+    processor = platform.processor() or platform.machine()
+    name = f"{device} {processor} torch {torch.__version__} {model.revision} {lowest}"
     try:
         known: dict[str, Literal["float32", "bf16"]] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

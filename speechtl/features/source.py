@@ -358,12 +358,12 @@ def faster_precision(
     device = model.network.device.type
 
     def seconds(bf16: bool) -> float:
-        found = []
-        for _ in range(3):  # the first one warms up
-            started = time.perf_counter()
-            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
-                float(model.encode(waveforms, cut).hidden.sum())  # waits for a GPU
-            found.append(time.perf_counter() - started)
-        return min(found[1:])
+        started = time.perf_counter()
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
+            float(model.encode(waveforms, cut).hidden.sum())  # waits for a GPU
+        return time.perf_counter() - started
 
-    return "bf16" if seconds(True) < 0.8 * seconds(False) else "float32"
+    # In turn, so that a machine which is busy for a while slows both; the first two warm up.
+    tried = [(seconds(True), seconds(False)) for _ in range(4)][1:]
+    bf16, float32 = (min(column) for column in zip(*tried, strict=True))
+    return "bf16" if bf16 < 0.8 * float32 else "float32"
