@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 import yaml
+from filelock import FileLock
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import nn
@@ -44,6 +45,7 @@ from speechtl.features import (
     default_folder,
     example,
     faster_precision,
+    software,
 )
 from speechtl.files import replacing, write_text
 from speechtl.lora import merge, save_adapter
@@ -236,7 +238,11 @@ class _Run:
     scored: FeatureSource
     cache: FeatureCache
     training: TrainingConfig
-    epochs: int
+
+    @property
+    def epochs(self) -> int:
+        """The most passes over what is trained on."""
+        return self.training.epochs or 0
 
     @property
     def batches(self) -> TrainingBatches:
@@ -369,9 +375,8 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     replay = replay[: replayed(len(train), config.replay)]
     _require_effect(config, model, replayed=len(replay))
     training = _resolved(config, model, utterances=len(train) + len(replay))
-    epochs = training.epochs or 0
     # A batch has one utterance at least: there are no more steps than that.
-    steps = epochs * (len(train) + len(replay) + len(data.untranscribed))
+    steps = (training.epochs or 0) * (len(train) + len(replay) + len(data.untranscribed))
     lowest = cut(chosen, model, steps=steps)
     cache = FeatureCache(default_folder() / "features", limit_bytes=round(config.cache_gb * 1e9))
     heard, scored = _sources(config, model, lowest, waveforms, augmentation, cache, clock)
@@ -398,7 +403,6 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
         scored=scored,
         cache=cache,
         training=training,
-        epochs=epochs,
     )
 
 
@@ -600,18 +604,22 @@ def _prefix_precision(
         return "float32"
     path = folder / "precision.json"
     processor = platform.processor() or platform.machine()
-    name = f"{device} {processor} torch {torch.__version__} {model.revision} {lowest}"
-    try:
-        known: dict[str, Literal["float32", "bf16"]] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    if name not in known:
-        samples = int(min(3.0, model.longest_s) * SAMPLE_RATE)
-        noise = np.random.default_rng(0).normal(0, 0.1, (4, samples)).astype(np.float32)
-        known[name] = faster_precision(model, lowest, list(noise))
-        with contextlib.suppress(OutputError):
-            write_text(path, json.dumps(known, indent=1))
-    return known[name]
+    name = f"{device} {processor}, {software()}, {model.revision} {lowest}"
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a folder that cannot be written keeps nothing
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(path.with_suffix(".lock")))
+        try:
+            known: dict[str, Literal["float32", "bf16"]] = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        if name not in known:
+            samples = int(min(3.0, model.longest_s) * SAMPLE_RATE)
+            noise = np.random.default_rng(0).normal(0, 0.1, (4, samples)).astype(np.float32)
+            known[name] = faster_precision(model, lowest, list(noise))
+            with contextlib.suppress(OutputError):
+                write_text(path, json.dumps(known, indent=1))
+        return known[name]
 
 
 def _examples(
@@ -776,7 +784,9 @@ def _labelled(run: _Run, number: int) -> tuple[_Run, LabelRound]:
         left_out=told["left_out"],
     )
     run.listener.note(f"round {number}:      {labelling(facts)}")
-    return replace(run, labelled=examples), facts
+    trained = len(run.train) + len(run.replay) + len(examples)
+    training = _resolved(config, run.model, utterances=trained)
+    return replace(run, labelled=examples, training=training), facts
 
 
 def _guesses(run: _Run, utterances: Corpus, description: str) -> list[Guess]:
@@ -849,15 +859,17 @@ def _fit(run: _Run, name: str = "", on_trained: Callable[[], None] | None = None
 
 def _resolved(config: RunConfig, model: SpeechModel, *, utterances: int) -> TrainingConfig:
     """Return the settings of the fit, with what suits model and data where they leave it open."""
-    training, fresh = config.training, config.strategy in {"new-head", "from-scratch"}
-    half_way = training.interpolation
+    training, interpolation = config.training, config.training.interpolation
+    if interpolation == "auto" and config.strategy in {"new-head", "from-scratch"}:
+        interpolation = 1.0  # half-way from random weights there is nothing
     batches = math.ceil(utterances / training.batch_size)
     return replace(
         training,
         epochs=training.epochs or default_epochs(batches, accumulation=training.accumulation),
         learning_rate=training.learning_rate or _default_rate(model, config.strategy),
-        # Half-way from random weights there is nothing.
-        interpolation=1.0 if fresh and half_way == "auto" else half_way,
+        interpolation=interpolation,
+        # An epoch that is chosen on dev is one epoch's weights, unless more are asked for.
+        average=training.average or (None if interpolation == "auto" else 1),
     )
 
 
@@ -933,15 +945,19 @@ def _outcome(history: History, budget: float) -> Iterator[str]:
         ),
         "diverged": f"stopped in epoch {last}: the loss is no number; lower --learning-rate",
     }[history.stopped]
-    if all(record.dev_wer >= history.epochs[0].dev_wer for record in history.epochs[1:]):
-        yield f"{why}. No epoch was better on dev than the base model, which is kept"
-    elif history.best_epoch == 0:
+    wers = [each.dev_wer for each in history.epochs] + [each.dev_wer for each in history.sweep]
+    if not history.best_epoch and min(wers) >= wers[0]:  # the base's own is the first
+        yield f"{why}. Nothing was better on dev than the base model, which is kept"
+    elif not history.best_epoch:
         yield (
             f"{why}. All that is better on dev loses more than {budget:g} points on the general "
             "accent's dev: the base model is kept; allow more with --max-forgetting, or replay more"
         )
+    elif history.averaged > 1:
+        yield f"{why}. The mean of {history.averaged} epochs' weights is kept"
     else:
-        yield f"{why}. The best on dev, epoch {history.best_epoch}, is kept"
+        which = "The last" if history.sweep else "The best on dev"
+        yield f"{why}. {which}, epoch {history.best_epoch}, is kept"
     if history.best_epoch and history.sweep:
         base = history.sweep[0]
         chosen = next(p for p in history.sweep if p.interpolation == history.interpolation)
@@ -1025,6 +1041,7 @@ def _facts(
         timing=timing,
         training=tuple(Epoch(r.epoch, r.step, r.loss, r.dev_wer) for r in history.epochs),
         best_epoch=history.best_epoch,
+        averaged=history.averaged,
         interpolation=history.interpolation,
         sweep=tuple(Swept(*astuple(point)) for point in history.sweep),
         pseudo_labels=rounds.done,
@@ -1086,6 +1103,8 @@ def _config_text(run: _Run) -> str:
     for name in ("output", "overwrite", "feature_cache", "cache_gb"):  # no part of the result
         del resolved[name]
     resolved["training"] = asdict(run.training)
+    if run.config.untranscribed is not None:
+        resolved["training"]["epochs"] = run.config.training.epochs  # each round has its own
     data = run.data
     general = (data.general_test or Corpus()) + data.general_dev + data.replay
     facts = {

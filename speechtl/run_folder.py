@@ -28,9 +28,8 @@ __all__ = [
 UNFINISHED_MODEL = ".model.part"
 """What `model/` is called until it is complete."""
 
-# All that a run ever writes: what --overwrite removes.
+# All that a run ever writes beside config.yaml: what --overwrite removes.
 _WRITTEN = (
-    "config.yaml",
     "model",
     "adapter",
     "hypotheses",
@@ -61,9 +60,9 @@ def require_free(directory: Path, config: RunConfig) -> None:
         OutputError: It is a file, lies below one, may not be written, or holds something.
     """
     require_writable(directory)
-    if not directory.exists() or not any(directory.iterdir()):
+    if not directory.exists() or all(path.name[0] == "." for path in directory.iterdir()):
         return
-    if not any((directory / name).exists() for name in ("config.yaml", "hypotheses")):
+    if _written(directory) is None:
         raise OutputError(
             f"the folder {directory} holds files that are not a run's, and they are not "
             "overwritten; name another with --output"
@@ -91,8 +90,9 @@ def claim(directory: Path, config: RunConfig, text: str) -> bool:
         OtherRunError: The run that is to be gone on with had other settings.
     """
     require_free(directory, config)
-    if not config.overwrite and (directory / "config.yaml").exists():
-        _require_same(directory / "config.yaml", text)
+    earlier = _written(directory)
+    if earlier is not None and not config.overwrite:
+        _require_same(directory, earlier, text)
         return True
     try:
         for name in _WRITTEN:
@@ -111,35 +111,37 @@ def claim(directory: Path, config: RunConfig, text: str) -> bool:
     return False
 
 
-def _require_same(path: Path, text: str) -> None:
+def _written(directory: Path) -> dict[str, dict[str, Any]] | None:
+    """Return what a run's config.yaml holds; None where there is none, or one of something else."""
+    try:
+        tree = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return None
+    sections = isinstance(tree, dict) and all(
+        isinstance(tree.get(name), dict) for name in ("run", "facts")
+    )
+    return tree if sections else None
+
+
+def _require_same(directory: Path, earlier: dict[str, dict[str, Any]], text: str) -> None:
     """Refuse to go on with a run of other settings, another model or other speech.
 
     Raises:
         OtherRunError: config.yaml differs but for the versions; what differs is named.
     """
     asked = yaml.safe_load(text)
-    try:
-        earlier = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        earlier = None
     different = [
         key
         for section in asked
         for key, value in asked[section].items()
-        if key != "versions" and _entry(earlier, section, key) != value
+        if key != "versions" and earlier[section].get(key) != value
     ]
     if different:
         raise OtherRunError(
-            f"the unfinished run of {path} had another {', '.join(different)}; give the same "
+            f"the unfinished run in {directory} had another {', '.join(different)}; give the same "
             "options to go on with it, name another folder with --output, or replace it with "
             "--overwrite"
         )
-
-
-def _entry(tree: Any, *path: str) -> Any:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return tree
 
 
 def settings(config: RunConfig) -> RunConfig:

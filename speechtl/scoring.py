@@ -200,6 +200,7 @@ class RunFacts:
         timing: Where the time went.
         training: The epochs in order.
         best_epoch: The epoch whose weights were kept; 0 is the base itself.
+        averaged: How many epochs' weights, up to those, were averaged.
         interpolation: How far the kept weights lie from the base's (0) to the trained ones (1).
         sweep: The interpolations that were tried, from 0 upwards.
         pseudo_labels: The trainings of a run that was given speech without transcripts, the first
@@ -226,6 +227,7 @@ class RunFacts:
     training: tuple[Epoch, ...] = ()
     why: str | None = None
     best_epoch: int | None = None
+    averaged: int = 1
     interpolation: float = 1.0
     sweep: tuple[Swept, ...] = ()
     pseudo_labels: tuple[LabelRound, ...] = ()

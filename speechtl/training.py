@@ -1,4 +1,4 @@
-"""Fit the trainable suffix of a model to features at the cut; keep the best epoch by dev WER."""
+"""Fit the trainable suffix of a model to features at the cut; dev WER chooses what is kept."""
 
 from __future__ import annotations
 
@@ -82,14 +82,15 @@ class TrainingConfig:
         label_smoothing: The share of probability that a Whisper is to leave to other tokens.
         dropout: Of the layers that train; None leaves it as the checkpoint has it.
         average: How many of the last epochs' weights are averaged into those that are kept
-            (Izmailov et al. 2018, "Averaging weights leads to wider optima").
+            (Izmailov et al. 2018, "Averaging weights leads to wider optima"); None: all epochs'.
         maximum_gradient_norm: Gradients are scaled down to this norm.
-        patience: Epochs without a better dev WER after which training stops.
+        patience: Epochs without a better dev WER after which training stops; None trains all, down
+            to the end of the schedule.
         interpolation: How far the kept weights lie from the base's towards the trained ones, above
             0 to 1. Short of 1 gives back much of what the general accent lost, for a little of
             the gain (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). `auto`
-            tries several after training and takes the best on dev that keeps within
-            `max_forgetting`.
+            tries several after the last epoch and takes the best on dev that keeps within
+            `max_forgetting`; with a number the epoch that is best on dev is kept.
         max_forgetting: By how many points (absolute, of 100) the WER on the general accent's dev
             utterances may rise where `interpolation` is `auto`.
     """
@@ -106,9 +107,9 @@ class TrainingConfig:
     kl: float = 0.0
     label_smoothing: float = 0.0
     dropout: float | None = None
-    average: int = 1
+    average: int | None = None
     maximum_gradient_norm: float = 1.0
-    patience: int = 4
+    patience: int | None = None
     interpolation: float | Literal["auto"] = "auto"
     max_forgetting: float = 1.0
 
@@ -154,7 +155,8 @@ class EpochRecord:
         epoch: Its number.
         step: Optimiser steps done when it ended.
         loss: The mean over its batches; None where it had none.
-        dev_wer: The WER on the dev utterances after it, a fraction, with interpolated weights.
+        dev_wer: The WER on the dev utterances after it, a fraction, with the weights that would be
+            kept: averaged, and interpolated where a number is given for it.
     """
 
     epoch: int
@@ -184,8 +186,10 @@ class History:
 
     Attributes:
         epochs: The record of every epoch.
-        best_epoch: The one whose weights the model holds; 0, the base's, where none was better, or
-            none that was kept within the limit of forgetting.
+        best_epoch: The one whose weights the model holds, the last where an interpolation was
+            chosen; 0, the base's, where nothing was better, or nothing within the limit of
+            forgetting.
+        averaged: How many epochs' weights, up to those, the model holds the mean of.
         stopped: Why it ended.
         interpolation: Where the weights lie between the base's (0) and the epoch's (1).
         sweep: The interpolations that were tried, from 0 upwards; none where one was given.
@@ -194,6 +198,7 @@ class History:
 
     epochs: tuple[EpochRecord, ...]
     best_epoch: int
+    averaged: int
     stopped: Stopped
     interpolation: float
     sweep: tuple[SweepPoint, ...] = ()
@@ -258,10 +263,13 @@ def fit(
     on_epoch: Callable[[EpochRecord, bool], None] | None = None,
     on_trained: Callable[[], None] | None = None,
 ) -> History:
-    """Train what `strategy` names; leave the model with the weights of the epoch best on dev.
+    """Train what `strategy` names; leave the model with the weights that dev chose.
 
-    What is scored on dev and kept is interpolated between the base's weights and the trained ones;
-    training itself goes on with the trained ones.
+    What is scored on dev and kept are averages of the epochs' weights, interpolated between the
+    base's and them; training itself goes on with the trained ones. With a given interpolation the
+    epoch best on dev is kept. Where one is to be chosen, that alone is: of epochs whose WER differs
+    by chance, the best on a small dev set was often an early one, and worse on other speech than
+    the mean of all.
 
     Args:
         model: Its network is on the device that is to train, and prepared by the strategy.
@@ -282,13 +290,13 @@ def fit(
             that would take more than a twentieth of the time; if it is there at first, the fit goes
             on from it as if it had not been ended.
         track: Shows progress.
-        on_epoch: Is told each finished epoch, and whether it is the best so far.
-        on_trained: Is called when the model has the weights of the best epoch, before an
+        on_epoch: Is told each finished epoch, and whether it is the best on dev so far.
+        on_trained: Is called when the model has the trained weights that are kept, before an
             interpolation is chosen.
 
     Returns:
         The record of every epoch. Ctrl-C ends the training after the step at hand, as does a loss
-        that is no number; both keep the best weights so far. While an interpolation is chosen, it
+        that is no number; both keep what was reached so far. While an interpolation is chosen, it
         ends the trying at hand, see `_sweep`. A second one before that ends the program.
 
     Raises:
@@ -306,18 +314,14 @@ def fit(
         mask=mask,
         rng=np.random.default_rng([seed, _MASKS]),
     )
-    fixed = config.interpolation
-    best = _Best(
-        session.named_parameters(),
-        interpolation=1.0 if fixed == "auto" else fixed,  # until one is chosen
-        average=config.average,
-    )
+    fixed = None if config.interpolation == "auto" else config.interpolation
+    kept = _Kept(session.named_parameters(), interpolation=fixed, average=config.average)
     saver = _Saver(checkpoint)
     records: list[EpochRecord] = []
 
     def tell(record: EpochRecord) -> None:
         if on_epoch:
-            on_epoch(record, best.epoch == record.epoch)
+            on_epoch(record, _lowest(records) == record.epoch)
 
     def stopping() -> Stopped | None:
         last = records[-1]
@@ -325,7 +329,7 @@ def fit(
             return "interrupted"
         if last.epoch and (last.loss is None or not math.isfinite(last.loss)):
             return "diverged"
-        if last.epoch - best.epoch >= config.patience:
+        if config.patience is not None and last.epoch - _lowest(records) >= config.patience:
             return "early"
         return "finished" if last.epoch == len(batches_per_epoch) else None
 
@@ -336,11 +340,12 @@ def fit(
     with _logging(log) as writer, _interruptible() as interrupted:
         session.evaluation_mode()
         if checkpoint and checkpoint.exists():
-            records += _resume(checkpoint, session, best)
+            resumed = _resume(checkpoint, session, kept)
         else:
-            best.wer = scored(dev_wer)
-            records.append(EpochRecord(0, 0, None, best.wer))
-        for record in records:
+            kept.wer = scored(dev_wer)
+            resumed = [EpochRecord(0, 0, None, kept.wer)]
+        for record in resumed:
+            records.append(record)
             tell(record)
         while (stopped := stopping()) is None:
             epoch = records[-1].epoch + 1
@@ -349,31 +354,37 @@ def fit(
                 track(batches(epoch), f"epoch {epoch}", total=total), interrupted, batches=total
             )
             session.evaluation_mode()
-            with best.interpolated():
+            with kept.tried():
                 record = EpochRecord(epoch, session.step, loss, scored(dev_wer))
                 if loss is None or math.isfinite(loss):
-                    best.offer(record)
+                    kept.offer(record)
             records.append(record)
             tell(record)
             if writer:
                 _log(writer, record)
             if not interrupted.is_set():
-                saver.offer(lambda: _state(session, best, records))
-    best.restore()
+                saver.offer(lambda: _state(session, kept, records))
+    kept.restore()
     if on_trained:
         on_trained()
-    if fixed != "auto":
-        return History(tuple(records), best.epoch, stopped, fixed)
+    if fixed is not None:
+        return History(tuple(records), kept.epoch, kept.averaged, stopped, fixed)
     sweep, chosen, cut_short = _sweep(
-        best,
+        kept,
         records[0].dev_wer,
         lambda: scored(dev_wer),
         (lambda: scored(general_dev_wer)) if general_dev_wer else None,
         budget=config.max_forgetting / 100,
         track=track,
     )
-    epoch, stopped = best.epoch if chosen else 0, "interrupted" if cut_short else stopped
-    return History(tuple(records), epoch, stopped, chosen, sweep, cut_short)
+    epoch, averaged = (kept.epoch, kept.averaged) if chosen else (0, 1)
+    stopped = "interrupted" if cut_short else stopped
+    return History(tuple(records), epoch, averaged, stopped, chosen, sweep, cut_short)
+
+
+def _lowest(records: Sequence[EpochRecord]) -> int:
+    """Return the epoch with the lowest dev WER, the first of equals."""
+    return min(records, key=lambda record: record.dev_wer).epoch
 
 
 # --- the optimiser's side -------------------------------------------------------------------------
@@ -606,26 +617,35 @@ def _set_dropout(model: SpeechModel, training: frozenset[str], share: float) -> 
 # --- what is kept ---------------------------------------------------------------------------------
 
 
-class _Best:
-    """The weights of the best epoch so far; epoch 0, the base model's own, is the first of them.
+class _Kept:
+    """The weights that are to be kept, the base model's own at first.
 
-    The copies lie in the computer's memory: a GPU's holds gradients and moments already.
+    Where the interpolation is given, they are those of the epoch best on dev; where it is chosen
+    afterwards, those of the last. The copies lie in the computer's memory: a GPU's holds gradients
+    and moments already.
     """
 
     def __init__(
         self,
         parameters: Sequence[tuple[str, nn.Parameter]],
         *,
-        interpolation: float,
-        average: int,
+        interpolation: float | None,
+        average: int | None,
     ) -> None:
         self.wer, self.epoch = math.inf, 0
         self._parameters = [parameter for _, parameter in parameters]
         # A product of two matrices lies half-way if one of them does: LoRA's A stays as trained.
         self._stays = ["lora_A" in name.split(".") for name, _ in parameters]
         self._interpolation = interpolation
-        self._base = self._kept = self._copied()
-        self._last: deque[list[Tensor]] = deque(maxlen=average)
+        self._average = average
+        self._base = self._kept = self._trained = self._mean = self._copied()
+        self._last: deque[list[Tensor]] = deque(maxlen=average or 0)
+        self._epochs = 0
+
+    @property
+    def averaged(self) -> int:
+        """How many epochs' weights those that are kept are the mean of; 1 for the base's own."""
+        return max(1, min(self.epoch, self._average or self.epoch))
 
     def _copied(self) -> list[Tensor]:
         return [parameter.detach().to("cpu", copy=True) for parameter in self._parameters]
@@ -639,30 +659,40 @@ class _Best:
         for base, weight, stays in zip(self._base, weights, self._stays, strict=True):
             yield weight if stays else torch.lerp(base, weight, interpolation)
 
-    def _averaged(self) -> list[Tensor]:
-        if len(self._last) == 1:
-            return self._last[0]
-        return [torch.stack(copies).mean(dim=0) for copies in zip(*self._last, strict=True)]
+    def _take(self) -> None:
+        """Take the present weights into the mean."""
+        self._trained = self._copied()
+        self._epochs += 1
+        self._last.append(self._trained)
+        if self._average is None:  # one copy, however many epochs there are
+            share = 1 / self._epochs
+            self._mean = [
+                torch.lerp(*pair, share) for pair in zip(self._mean, self._trained, strict=True)
+            ]
+        elif self._average == 1:
+            self._mean = self._trained
+        else:
+            self._mean = [torch.stack(each).mean(dim=0) for each in zip(*self._last, strict=True)]
 
     @contextmanager
-    def interpolated(self) -> Iterator[None]:
+    def tried(self) -> Iterator[None]:
         """Lend the model the weights that would be kept; then it has the trained ones again."""
-        self._last.append(self._copied())
-        self._put(self._between(self._averaged(), self._interpolation))
+        self._take()
+        self._put(self._between(self._mean, self._interpolation or 1.0))
         try:
             yield
         finally:
-            self._put(self._last[-1])
+            self._put(self._trained)
 
     def offer(self, record: EpochRecord) -> None:
-        """Keep the present weights if the epoch was better on dev than all before it."""
-        if record.dev_wer < self.wer:
+        """Keep the weights that were tried, if they are better on dev than those that are kept."""
+        if self._interpolation is None or record.dev_wer < self.wer:
             self.wer, self.epoch = record.dev_wer, record.epoch
-            self._kept = self._averaged()
+            self._kept = self._mean
 
     def restore(self, interpolation: float | None = None) -> None:
-        """Put the best weights into the model, interpolated as they were judged or as is told."""
-        chosen = self._interpolation if interpolation is None else interpolation
+        """Put the kept weights into the model, interpolated as they were tried or as is told."""
+        chosen = (self._interpolation or 1.0) if interpolation is None else interpolation
         self._put(self._between(self._kept, chosen) if self.epoch and chosen else self._base)
 
     def state(self) -> dict[str, Any]:
@@ -671,17 +701,20 @@ class _Best:
             "wer": self.wer,
             "epoch": self.epoch,
             "kept": self._kept,
+            "mean": self._mean,
             "last": list(self._last),
+            "epochs": self._epochs,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up what `state` returned; the base's weights are those at hand."""
         self.wer, self.epoch, self._kept = state["wer"], state["epoch"], state["kept"]
+        self._mean, self._epochs = state["mean"], state["epochs"]
         self._last.extend(state["last"])
 
 
 def _sweep(
-    best: _Best,
+    kept: _Kept,
     base_wer: float,
     dev_wer: Callable[[], float],
     general_dev_wer: Callable[[], float] | None,
@@ -699,23 +732,23 @@ def _sweep(
     first that is found to be within the budget is taken.
     """
     base = SweepPoint(0.0, base_wer, None)
-    if not best.epoch:
-        best.restore(0.0)
+    if not kept.epoch:
+        kept.restore(0.0)
         return (base,), 0.0, False
     points = [base]
     with _interruptible() as interrupted:
         for alpha in track(ALPHAS, "interpolating", total=len(ALPHAS)):
-            best.restore(alpha)
+            kept.restore(alpha)
             points.append(SweepPoint(alpha, dev_wer(), None))
             if interrupted.is_set():
                 break
-    points.append(SweepPoint(1.0, best.wer, None))
+    points.append(SweepPoint(1.0, kept.wer, None))
     with _interruptible() as hurried:
         if general_dev_wer is None:
             chosen = min(points, key=_preference)
         else:
-            chosen = _within(best, points, general_dev_wer, budget, hurried)
-    best.restore(chosen.interpolation)
+            chosen = _within(kept, points, general_dev_wer, budget, hurried)
+    kept.restore(chosen.interpolation)
     return tuple(points), chosen.interpolation, interrupted.is_set() or hurried.is_set()
 
 
@@ -724,8 +757,12 @@ def _preference(point: SweepPoint) -> tuple[float, float]:
     return point.dev_wer, point.interpolation
 
 
+def _nearness(point: SweepPoint) -> float:
+    return point.interpolation
+
+
 def _within(
-    best: _Best,
+    kept: _Kept,
     points: list[SweepPoint],
     general_dev_wer: Callable[[], float],
     budget: float,
@@ -733,28 +770,25 @@ def _within(
 ) -> SweepPoint:
     """Return the best of the points within the budget; note what each that was tried forgets.
 
-    What is better on the accent is taken to forget more, so that few have to be tried; the one that
-    is returned was. Once `hurried`, the best that was found so far is enough, if one was.
+    They are tried from the best on the accent downwards; once `hurried`, from the one nearest the
+    base upwards, which forget least.
     """
 
     def general_wer(point: SweepPoint) -> float:
-        best.restore(point.interpolation)
+        kept.restore(point.interpolation)
         found = general_dev_wer()
         points[points.index(point)] = replace(point, general_dev_wer=found)
         return found
 
     base, *others = points
     limit = general_wer(base) + budget
-    better = sorted((p for p in others if p.dev_wer < base.dev_wer), key=_preference)
-    first, last = 0, len(better)
-    # From `last` on, all are within the budget.
-    while first < last and not (hurried.is_set() and last < len(better)):
-        middle = (first + last) // 2
-        if general_wer(better[middle]) <= limit:
-            last = middle
-        else:
-            first = middle + 1
-    return better[last] if last < len(better) else base
+    better = [point for point in others if point.dev_wer < base.dev_wer]
+    while better:
+        point = min(better, key=_nearness if hurried.is_set() else _preference)
+        if general_wer(point) <= limit:
+            return point
+        better.remove(point)
+    return base
 
 
 class _Saver:
@@ -779,15 +813,15 @@ class _Saver:
         self._due = ended + (ended - started) / _SAVING_SHARE
 
 
-def _state(session: _Session, best: _Best, records: Sequence[EpochRecord]) -> dict[str, Any]:
+def _state(session: _Session, kept: _Kept, records: Sequence[EpochRecord]) -> dict[str, Any]:
     return {
         "records": [astuple(record) for record in records],
         "session": session.state(),
-        "best": best.state(),
+        "kept": kept.state(),
     }
 
 
-def _resume(path: Path, session: _Session, best: _Best) -> list[EpochRecord]:
+def _resume(path: Path, session: _Session, kept: _Kept) -> list[EpochRecord]:
     """Take up what a checkpoint holds and return its records.
 
     Raises:
@@ -796,7 +830,7 @@ def _resume(path: Path, session: _Session, best: _Best) -> list[EpochRecord]:
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         records = [EpochRecord(*fields) for fields in state["records"]]
-        best.load_state(state["best"])
+        kept.load_state(state["kept"])
         session.restore(state["session"])
     except (OSError, EOFError, RuntimeError, LookupError, ValueError, UnpicklingError) as error:
         raise DataError(

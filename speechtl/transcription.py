@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 
 from speechtl.audio import AUDIO_SUFFIXES, SAMPLE_RATE, Waveform, duration, read
 from speechtl.corpus import Utterance
@@ -190,8 +189,6 @@ def plain_recipe(model: SpeechModel, cut: str) -> Recipe:
         revision=model.revision,
         cut=cut,
         device=model.network.device.type,
-        torch=str(torch.__version__),
-        transformers=transformers.__version__,
     )
 
 

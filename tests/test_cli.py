@@ -420,12 +420,30 @@ def test_nothing_left_to_train_on_is_an_error(adapt: Run, manifest: Path, tmp_pa
 
 def test_a_used_run_folder_is_refused(adapt: Run, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.yaml").write_text("mine")
+    (tmp_path / "run" / "config.yaml").write_text("run: {seed: 5}\nfacts: {}\n")
     code, _, said = adapt()
     assert code == 2
-    assert "config.yaml had another accent, model, " in said
+    assert "had another accent, model, " in said
     assert "--overwrite" in said
-    assert (tmp_path / "run" / "config.yaml").read_text() == "mine"
+    assert (tmp_path / "run" / "config.yaml").read_text() == "run: {seed: 5}\nfacts: {}\n"
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize(
+    "left", [{"config.yaml": "theirs: 1"}, {"config.yaml": ":{"}, {"hypotheses/a.jsonl": "{}"}]
+)
+def test_a_folder_that_is_no_run_s_loses_nothing(
+    left: dict[str, str], overwrite: list[str], adapt: Run, tmp_path: Path
+) -> None:
+    files = left | {"README.md": "mine", "model/weights.bin": "mine", "log/today": "mine"}
+    for name, text in files.items():
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text(text)
+    code, _, said = adapt(*overwrite)
+    assert code == 5
+    assert "holds files that are not a run's" in said
+    for name, text in files.items():
+        assert (tmp_path / "run" / name).read_text() == text
 
 
 @pytest.mark.parametrize("below", ["", "deeper/run"])

@@ -256,7 +256,7 @@ def test_no_epoch_better_than_the_base_model_leaves_its_weights_and_says_so(
     assert report.facts.best_epoch == 0
     before, after = models.load(config.model), models.load(str(run_folder(config) / "model"))
     assert all(same(old, weights(after)[part]) for part, old in weights(before).items())
-    assert any("No epoch was better" in note for note in listener.notes)
+    assert any("Nothing was better on dev" in note for note in listener.notes)
     assert listener.epochs == [(0, True), (1, False), (2, False)]
 
 

@@ -401,7 +401,7 @@ def test_a_run_without_training_data_or_versions_still_has_a_report() -> None:
         (1, 1.0, "The weights of epoch 1 were kept, the best on the dev set."),
         (1, 0.85, "They lie, as was set, 0.85 of the way from the base's weights to the trained"),
         (0, 0.0, "all that was better on the dev set lost more on the general accent than was"),
-        (-1, 0.85, "training found nothing better than the base."),
+        (-1, 0.85, "The base's weights were kept: training found nothing better on the dev set."),
     ],
 )
 def test_every_report_says_which_weights_were_kept(best: int, share: float, told: str) -> None:
@@ -413,6 +413,25 @@ def test_every_report_says_which_weights_were_kept(best: int, share: float, told
     page = Page(html.render(report, HYPOTHESES, audio=False))
     for text in (page.words, markdown.render(report), card.render(report)):
         assert told in text.replace("\\", "").replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(
+    ("averaged", "swept", "told"),
+    [
+        (2, True, "The mean of the weights after epochs 1 to 2 was kept. They lie 0.6 of the way"),
+        (1, True, "The weights of epoch 2 were kept. They lie 0.6 of the way"),
+        (2, False, "The mean of the weights after epochs 1 to 2 was kept, the best on the dev set"),
+    ],
+)
+def test_every_report_says_how_many_epochs_the_weights_are_the_mean_of(
+    averaged: int, swept: bool, told: str
+) -> None:
+    tried = (Swept(0.0, 0.4, None), Swept(0.6, 0.2, None), Swept(1.0, 0.3, None))
+    facts = dataclasses.replace(
+        FACTS, best_epoch=2, averaged=averaged, interpolation=0.6, sweep=tried if swept else ()
+    )
+    for text in everywhere(facts):
+        assert told in text
 
 
 def everywhere(facts: RunFacts) -> list[str]:

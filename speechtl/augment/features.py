@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from speechtl.augment.base import require_range
@@ -66,36 +66,33 @@ class SpecAugment:
             DataError: the shapes do not fit, or a length is negative or beyond the frames.
         """
         _check(hidden, lengths)
-        batch, frames, channels = hidden.shape
-        masked_frames = np.zeros((batch, frames), dtype=np.bool_)
-        masked_channels = np.zeros((batch, channels), dtype=np.bool_)
-        counts = np.asarray(lengths.tolist(), dtype=np.int64)
-        for row, length in enumerate(counts):
-            self._mask_frames(masked_frames[row, :length], rng)
-            self._mask_channels(masked_channels[row], rng)
-        inside = np.arange(frames) < counts[:, None]
-        # (batch, frames, 1) and (batch, 1, channels) to (batch, frames, channels)
-        masked = masked_frames[:, :, None] | (masked_channels[:, None, :] & inside[:, :, None])
-        return hidden.masked_fill(torch.from_numpy(masked).to(hidden.device), 0.0)
+        masked = hidden.clone()
+        for row, length in enumerate(lengths.tolist()):
+            for frames in self._frames(length, rng):
+                masked[row, frames] = 0.0
+            for channels in self._channels(hidden.shape[2], rng):
+                masked[row, :length, channels] = 0.0
+        return masked
 
-    def _mask_frames(self, masked: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:
-        """Mark frames of one utterance, `(length,)`, in place, within the cap."""
-        left = int(self.maximum_time_share * masked.size)
+    def _frames(self, length: int, rng: np.random.Generator) -> Iterator[slice]:
+        """Draw the time masks of one utterance, within the cap."""
+        left = int(self.maximum_time_share * length)
         for _ in range(self.time_masks):
-            left -= _mark(masked, min(self.time_width_frames, left), rng)
+            drawn = _stretch(length, min(self.time_width_frames, left), rng)
+            left -= drawn.stop - drawn.start
+            yield drawn
 
-    def _mask_channels(self, masked: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:
-        """Mark channels of one utterance, `(channels,)`, in place."""
+    def _channels(self, channels: int, rng: np.random.Generator) -> Iterator[slice]:
+        """Draw the channel masks of one utterance."""
         for _ in range(self.channel_masks):
-            _mark(masked, int(self.channel_width_share * masked.size), rng)
+            yield _stretch(channels, int(self.channel_width_share * channels), rng)
 
 
-def _mark(masked: npt.NDArray[np.bool_], widest: int, rng: np.random.Generator) -> int:
-    """Mark a stretch of 0 to `widest` places in place; returns its width."""
+def _stretch(size: int, widest: int, rng: np.random.Generator) -> slice:
+    """Draw a stretch of 0 to `widest` of `size` places."""
     width = int(rng.integers(widest + 1))
-    first = int(rng.integers(masked.size - width + 1))
-    masked[first : first + width] = True
-    return width
+    first = int(rng.integers(size - width + 1))
+    return slice(first, first + width)
 
 
 def _check(hidden: torch.Tensor, lengths: torch.Tensor) -> None:

@@ -5,7 +5,7 @@ from speechtl.features.batches import (
     TrainingBatches,
     length_buckets,
 )
-from speechtl.features.cache import FeatureCache, Recipe, Shelf, Usage, default_folder
+from speechtl.features.cache import FeatureCache, Recipe, Shelf, Usage, default_folder, software
 from speechtl.features.source import (
     Copy,
     Encoding,
@@ -32,4 +32,5 @@ __all__ = [
     "example",
     "faster_precision",
     "length_buckets",
+    "software",
 ]

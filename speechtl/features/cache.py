@@ -9,7 +9,9 @@ is complete, and what is in none is computed again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib.metadata
 import json
 import mmap
 import os
@@ -17,7 +19,7 @@ import shutil
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 from uuid import uuid4
@@ -29,7 +31,7 @@ from torch import Tensor
 
 from speechtl.errors import OutputError
 
-__all__ = ["FeatureCache", "Recipe", "Shelf", "Usage", "default_folder"]
+__all__ = ["FeatureCache", "Recipe", "Shelf", "Usage", "default_folder", "software"]
 
 _FORMAT = 1  # a change of what is stored, or of how, makes every older shelf another's
 _MAGIC = b"speechtl"
@@ -43,6 +45,9 @@ _PACK_BYTES = 1 << 28  # each is an open file as long as it is mapped
 _READ_BYTES = 1 << 25
 _SPARE_BYTES = 1 << 30  # of the disk, which others write to as well
 _ABOUT = "about.json"
+_LIBRARIES = ("torch", "transformers", "librosa", "numpy", "scipy", "soxr")
+_PACKAGE = Path(__file__).parents[1]
+_CODE = ("audio.py", "augment/*.py", "models/*.py", "features/source.py")
 
 
 def default_folder() -> Path:
@@ -54,6 +59,19 @@ def default_folder() -> Path:
     )
 
 
+@functools.cache
+def software() -> str:
+    """Return what stands for all code that features depend on.
+
+    Whoever runs a clone gets new code without a new version: its files are part of it.
+    """
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES]
+    code = hashlib.sha256()
+    for path in sorted(path for name in _CODE for path in _PACKAGE.glob(name)):
+        code.update(path.read_bytes())
+    return ", ".join([*versions, f"code {code.hexdigest()[:16]}"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """All that features depend on, beside the audio and which augmented copy of it they are of.
@@ -63,26 +81,24 @@ class Recipe:
         revision: The hub commit, or a digest of the weights.
         cut: The part that takes the features.
         device: The type of device that computed them: `cpu`, `cuda` or `mps`.
-        torch: The version of torch that computed them.
-        transformers: The version of transformers that computed them.
         augmentation: How copies were changed, in full; None where they are the recordings.
         seed: What copies were drawn with; None where they are the recordings.
         precision: What the prefix computed in.
         frames: `all` that the prefix gives, or those under `speech`.
         half: Whether a feature is stored with 16 bits where it fits.
+        software: What computed them: the versions of the libraries, and our own code.
     """
 
     model: str
     revision: str
     cut: str
     device: str
-    torch: str
-    transformers: str
     augmentation: str | None = None
     seed: int | None = None
     precision: Literal["float32", "bf16"] = "float32"
     frames: Literal["all", "speech"] = "all"
     half: bool = False
+    software: str = field(default_factory=software)
 
     def digest(self) -> str:
         """Return 32 hexadecimal digits that stand for the recipe."""

@@ -249,6 +249,8 @@ def rounded_up(tensor: Tensor, *, axis: int, value: float = 0, most: int | None 
     padding = -length % (1 << max(0, length.bit_length() - 4))
     if most is not None:
         padding = min(padding, most - length)
+    if not padding:  # torch would copy
+        return tensor
     behind = [0, 0] * (tensor.ndim - 1 - axis)
     return functional.pad(tensor, [*behind, 0, padding], value=value)
 

@@ -66,15 +66,21 @@ def kept_weights(facts: RunFacts) -> str:
     """Return which weights the run kept, in a sentence or two; nothing where it is not known."""
     if facts.best_epoch is None:
         return ""
-    kept = f"The weights of epoch {facts.best_epoch} were kept, the best on the dev set"
     if facts.best_epoch == 0:
-        base, *trained = (epoch.dev_wer for epoch in facts.training) if facts.training else (None,)
-        if base is not None and any(wer is not None and wer < base for wer in trained):
+        wers = [each.dev_wer for each in facts.training] + [each.dev_wer for each in facts.sweep]
+        scored = [wer for wer in wers if wer is not None]
+        if scored and min(scored) < scored[0]:  # the base's own is the first
             return (
                 "The base's weights were kept: all that was better on the dev set lost more on the "
                 "general accent than was allowed."
             )
-        return f"{kept}: training found nothing better than the base."
+        return "The base's weights were kept: training found nothing better on the dev set."
+    best = "" if facts.sweep else ", the best on the dev set"
+    if facts.averaged > 1:
+        first = facts.best_epoch - facts.averaged + 1
+        kept = f"The mean of the weights after epochs {first} to {facts.best_epoch} was kept{best}"
+    else:
+        kept = f"The weights of epoch {facts.best_epoch} were kept{best}"
     if facts.interpolation == 1:
         return f"{kept}."
     told = "" if facts.sweep else ", as was set,"

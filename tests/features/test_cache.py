@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import json
 import os
 import shutil
@@ -20,19 +21,16 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from speechtl.errors import OutputError
-from speechtl.features import FeatureCache, Recipe, Shelf, Usage, cache, default_folder
+from speechtl.features import FeatureCache, Recipe, Shelf, Usage, cache, default_folder, software
 from speechtl.models import SpeechModel
 from speechtl.transcription import plain_recipe
 
-EXACT = Recipe(
-    model="tiny", revision="1", cut="head", device="cpu", torch="2.0", transformers="5.0"
-)
+EXACT = Recipe(model="tiny", revision="1", cut="head", device="cpu")
 HALF = replace(EXACT, half=True)
 STATM = Path("/proc/self/statm")
 
@@ -199,7 +197,7 @@ from pathlib import Path
 from speechtl.features import Recipe, Shelf, cache
 cache._PACK_BYTES = 640
 recipe = Recipe(
-    model="tiny", revision="1", cut="head", device="cpu", torch="2.0", transformers="5.0"
+    model="tiny", revision="1", cut="head", device="cpu"
 )
 shelf = Shelf(Path(sys.argv[1]), recipe)
 with shelf.writing() as writer:
@@ -407,7 +405,7 @@ def test_only_one_writes_at_a_time_and_the_next_sees_what_it_wrote(tmp_path: Pat
 # --- recipes --------------------------------------------------------------------------------------
 
 OTHERWISE: dict[str, Any] = {
-    "revision": "2", "cut": "encoder.1", "device": "cuda", "torch": "2.1", "transformers": "5.1",
+    "revision": "2", "cut": "encoder.1", "device": "cuda", "software": "other",
     "augmentation": "Gain()", "seed": 0, "precision": "bf16", "frames": "speech", "half": True,
 }  # fmt: skip
 
@@ -416,7 +414,7 @@ def test_every_field_of_a_recipe_but_the_model_s_name_makes_another_shelf() -> N
     assert OTHERWISE.keys() == {field.name for field in fields(Recipe)} - {"model"}
     changed = [replace(EXACT, **{name: value}) for name, value in OTHERWISE.items()]
     digests = {recipe.digest() for recipe in (EXACT, replace(EXACT, seed=1), *changed)}
-    assert len(digests) == 12
+    assert len(digests) == 11
     assert all(len(digest) == 32 and set(digest) <= set("0123456789abcdef") for digest in digests)
     assert replace(EXACT, model="another name").digest() == EXACT.digest()
 
@@ -427,18 +425,34 @@ def test_the_recipe_of_a_model_names_its_device_and_the_libraries_that_compute(
     here = plain_recipe(ctc, "head")
     assert (here.model, here.revision, here.cut) == (ctc.name, ctc.revision, "head")
     assert here.device == "cpu"
-    assert here.torch == torch.__version__
-    assert here.transformers == transformers.__version__
+    assert here.software == software()
+    for name in ("torch", "transformers", "numpy", "scipy", "soxr"):
+        assert f"{name} {importlib.metadata.version(name)}, " in here.software
     elsewhere: Any = SimpleNamespace(
         name=ctc.name,
         revision=ctc.revision,
         network=SimpleNamespace(device=torch.device("cuda", 1)),
     )
     assert plain_recipe(elsewhere, "head") == replace(here, device="cuda")
-    for library in (torch, transformers):
-        with monkeypatch.context() as patch:
-            patch.setattr(library, "__version__", "0.1")
-            assert plain_recipe(ctc, "head").digest() != here.digest()
+
+
+def test_features_are_of_the_code_that_computed_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clone that is brought up to date has the same version and other code."""
+    package = tmp_path / "speechtl"
+    for name in ("augment/noise.py", "models/ctc.py", "features/source.py", "report/html.py"):
+        (package / name).parent.mkdir(parents=True)
+        (package / name).write_text("old")
+    monkeypatch.setattr(cache, "_PACKAGE", package)
+    anew = software.__wrapped__
+    found = {anew()}
+    for name in ("augment/noise.py", "models/ctc.py", "features/source.py"):
+        (package / name).write_text("new")
+        found.add(anew())
+    assert len(found) == 4
+    (package / "report/html.py").write_text("new")
+    assert anew() in found
 
 
 def test_another_format_makes_another_shelf(monkeypatch: pytest.MonkeyPatch) -> None:

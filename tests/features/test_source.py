@@ -817,7 +817,7 @@ def test_the_prefix_computes_in_bf16_only_where_it_is_faster_by_a_fifth(
     utterances: list[Utterance],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is compared is the better of two runs after one that warms up."""
+    """What is compared is the best of three runs each, in turn, after one that warms up."""
     now = 0.0
     runs: dict[bool, int] = {False: 0, True: 0}
     encode = ctc.encode
@@ -826,8 +826,9 @@ def test_the_prefix_computes_in_bf16_only_where_it_is_faster_by_a_fifth(
         nonlocal now
         bf16 = torch.is_autocast_enabled("cpu")
         runs[bf16] += 1
-        # bf16 warms up longer, and has a hiccup.
-        seconds = {1: 100.0 if bf16 else 11.0, 2: 10.0, 3: 15.0 if bf16 else 10.0}[runs[bf16]]
+        # bf16 warms up longer; while the machine is busy, both have a hiccup.
+        assert 0 <= runs[True] - runs[False] <= 1
+        seconds = {1: 100.0 if bf16 else 11.0, 2: 10.0, 3: 15.0, 4: 10.0}[runs[bf16]]
         now += seconds * (share if bf16 else 1.0)
         return encode(waveforms, cut)
 
@@ -835,4 +836,4 @@ def test_the_prefix_computes_in_bf16_only_where_it_is_faster_by_a_fifth(
     monkeypatch.setattr(source, "time", SimpleNamespace(perf_counter=lambda: now))
     waveforms = [each.waveform() for each in utterances[:2]]
     assert faster_precision(ctc, "encoder.1", waveforms) == expected
-    assert runs == {False: 3, True: 3}
+    assert runs == {False: 4, True: 4}
