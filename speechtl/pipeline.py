@@ -860,16 +860,18 @@ def _fit(run: _Run, name: str = "", on_trained: Callable[[], None] | None = None
 def _resolved(config: RunConfig, model: SpeechModel, *, utterances: int) -> TrainingConfig:
     """Return the settings of the fit, with what suits model and data where they leave it open."""
     training, interpolation = config.training, config.training.interpolation
-    if interpolation == "auto" and config.strategy in {"new-head", "from-scratch"}:
+    if interpolation == "auto" and config.strategy == "from-scratch":
         interpolation = 1.0  # half-way from random weights there is nothing
+    # What was random at first is better at the end than on the way; and an epoch that is chosen on
+    # dev is that epoch's weights.
+    whole_way = interpolation == "auto" and config.strategy != "new-head"
     batches = math.ceil(utterances / training.batch_size)
     return replace(
         training,
         epochs=training.epochs or default_epochs(batches, accumulation=training.accumulation),
         learning_rate=training.learning_rate or _default_rate(model, config.strategy),
         interpolation=interpolation,
-        # An epoch that is chosen on dev is one epoch's weights, unless more are asked for.
-        average=training.average or (None if interpolation == "auto" else 1),
+        average=training.average or (None if whole_way else 1),
     )
 
 
