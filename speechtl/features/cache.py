@@ -166,10 +166,15 @@ class FeatureCache:
             return f"the disk has {_gigabytes(max(0, free))} to spare"
         for folder in others:
             if staying + needed + sum(sizes.values()) <= self.limit_bytes and needed <= free:
-                break
-            free += sizes.pop(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-        return None
+                return None
+            size = sizes.pop(folder)
+            with contextlib.suppress(OSError):
+                if _removed(folder):
+                    free += size
+                    continue
+            staying += size  # another process began to write there, or it may not be removed
+        fits = staying + needed <= self.limit_bytes and needed <= free
+        return None if fits else "what would have to go for them is in use"
 
     def usage(self) -> list[Usage]:
         """Return what each shelf holds, the one used last at the end."""
@@ -190,11 +195,9 @@ class FeatureCache:
         """
         freed = 0
         for folder in self._oldest_first():
-            if _in_use(folder):
-                continue
-            freed += _size(folder)
+            size = _size(folder)
             try:
-                shutil.rmtree(folder)
+                freed += size if _removed(folder) else 0
             except OSError as error:
                 raise OutputError(f"cannot remove {error.filename}: {error.strerror}") from error
         return freed
@@ -272,8 +275,7 @@ class Shelf:
         """
         with ExitStack() as stack:
             with _told(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(self.folder / ".lock"))
+                stack.enter_context(_made(self.folder))
                 for left in self.folder.glob("*.part"):  # of a process that was killed
                     left.unlink(missing_ok=True)
                 about = self.folder / _ABOUT
@@ -334,6 +336,28 @@ def _in_use(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a shelf unless a process is writing to it; return whether it is gone."""
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            shutil.rmtree(folder)
+    except Timeout:
+        return False
+    return True
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Hold a shelf's folder, which is there then, for the one process that writes to it."""
+    with ExitStack() as stack:
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # whoever held it removed it
+                stack.enter_context(FileLock(folder / ".lock"))
+                break
+        yield
 
 
 class _Writer:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
@@ -21,6 +22,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -518,6 +520,38 @@ def test_a_shelf_that_another_run_is_filling_just_now_is_never_removed(tmp_path:
         limited.make_room(1000, keep=[other])
         writer.add("two", feature(3), speech=3, samples=3)
     assert "two" in limited.shelf(EXACT)
+
+
+def test_a_shelf_that_begins_to_be_filled_while_room_is_made_stays_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, made = shelves(tmp_path, "a", "b")
+    limited = FeatureCache(tmp_path, limit_bytes=sum(map(size_of, made.values())))
+    monkeypatch.setattr(cache, "_in_use", lambda _: False)  # when it was asked
+    with made["a"].writing():
+        assert limited.make_room(1, keep=[]) is None
+        assert there(made) == {"a"}
+        assert limited.make_room(limited.limit_bytes, keep=[]) == (
+            "what would have to go for them is in use"
+        )
+        assert limited.clear() == 0
+    assert there(made) == {"a"}
+
+
+def test_a_shelf_that_is_removed_while_a_process_waits_to_write_to_it_is_made_anew(
+    tmp_path: Path,
+) -> None:
+    shelf = Shelf(tmp_path / "shelf", EXACT)
+    write(shelf, {"old": feature(2)})
+    with FileLock(shelf.folder / ".lock"):
+        waiting = threading.Thread(target=write, args=(shelf, {"new": feature(3)}))
+        waiting.start()
+        time.sleep(0.3)
+        shutil.rmtree(shelf.folder)
+    waiting.join()
+    anew = Shelf(tmp_path / "shelf", EXACT)
+    assert "new" in anew
+    assert "old" not in anew
 
 
 def test_nothing_is_removed_where_it_would_not_be_enough_and_the_reason_is_told(
