@@ -86,7 +86,8 @@ class Result:
         ours_passes_per_s: Utterances that our side trained on in a second.
         trainer_passes_per_s: The same of the other side.
         ratio: The median of the repeats' own ratios.
-        ours_peak_mb: The most resident memory while our side ran (10^6 bytes).
+        ours_peak_mb: The most resident memory while our side ran (10^6 bytes); on a GPU the most of
+            its memory.
         trainer_peak_mb: The same of the other side.
         kind: `warm`, or `whole` for whole adaptations.
         encoder_frames: What a Whisper's decoder read on our side: `all` or `speech`.
@@ -338,9 +339,12 @@ class _Measured:
 
 @contextmanager
 def _measured() -> Iterator[_Measured]:
-    """Measure a block: its seconds, and the most resident memory in it."""
+    """Measure a block: its seconds, and the most resident memory in it, of a GPU its own."""
     found, process, done = _Measured(), psutil.Process(), threading.Event()
     gc.collect()
+    on_gpu = torch.cuda.is_initialized()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
 
     def watch() -> None:
         while not done.wait(0.02):
@@ -355,6 +359,8 @@ def _measured() -> Iterator[_Measured]:
         found.seconds = time.perf_counter() - started
         done.set()
         watcher.join()
+        if on_gpu:
+            found.peak_mb = torch.cuda.max_memory_allocated() / 1e6
 
 
 def _state(model: SpeechModel) -> dict[str, torch.Tensor]:

@@ -285,8 +285,8 @@ class _Run:
 def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
     """Adapt a model to an accent, score it before and after, and write the run folder.
 
-    The test utterances are transcribed twice, once before and once after training; early stopping
-    looks at the dev utterances alone. Each stage's files are complete before the next one begins,
+    The test utterances are transcribed twice, once before and once after training; what is kept is
+    chosen on the dev utterances alone. Each stage's files are complete before the next one begins,
     so a run that is ended half-way keeps what it had. Ctrl-C during training, or while
     interpolations are tried after it, ends that alone: what it reached is scored and saved.
 
@@ -448,6 +448,11 @@ def _require_effect(config: RunConfig, model: SpeechModel, *, replayed: int) -> 
     if training.label_smoothing and model.family == "ctc":
         raise ConfigError(
             "training.label_smoothing is a Whisper's: the CTC loss has no label for a frame; leave "
+            "it out"
+        )
+    if training.head_rate is not None and config.strategy == "lora":
+        raise ConfigError(
+            "training.head_rate is the rate of a head that trains, and with lora none does; leave "
             "it out"
         )
     if training.kl and config.strategy in {"new-head", "from-scratch"}:

@@ -1121,6 +1121,24 @@ def test_lora_leaves_an_adapter_beside_the_merged_model(
         torch.testing.assert_close(opened[name], weight)
 
 
+@pytest.mark.parametrize(
+    ("changes", "training", "said"),
+    [
+        ({}, {"label_smoothing": 0.1}, "label_smoothing is a Whisper's"),
+        ({"strategy": "new-head"}, {"kl": 1.0}, "which with new-head knows nothing at first"),
+        ({"general": None}, {"kl": 1.0}, "on what is replayed, and nothing is"),
+        ({"strategy": "lora"}, {"head_rate": 1e-3}, "and with lora none does"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(
+    changes: dict[str, Any], training: dict[str, Any], said: str, config: RunConfig
+) -> None:
+    asked = replace(config, training=replace(config.training, **training), **changes)
+    with pytest.raises(ConfigError, match=said):
+        adapt(asked)
+    assert not run_folder(asked).exists()
+
+
 def test_a_new_head_spells_what_the_transcripts_hold(
     config: RunConfig, change: Callable[..., None]
 ) -> None:
