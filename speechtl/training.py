@@ -669,8 +669,6 @@ class _Kept:
             self._mean = [
                 torch.lerp(*pair, share) for pair in zip(self._mean, self._trained, strict=True)
             ]
-        elif self._average == 1:
-            self._mean = self._trained
         else:
             self._mean = [torch.stack(each).mean(dim=0) for each in zip(*self._last, strict=True)]
 
@@ -728,8 +726,8 @@ def _sweep(
     equals the one nearest the base. It is 0, the base itself, where the budget allows none. The
     trained weights themselves were scored on dev when their epoch ended.
 
-    Ctrl-C while dev is scored leaves the choice among what was tried; while general dev is, the
-    first that is found to be within the budget is taken.
+    Ctrl-C while dev is scored leaves the choice among what was tried; while general dev is, see
+    `_within`.
     """
     base = SweepPoint(0.0, base_wer, None)
     if not kept.epoch:
@@ -771,7 +769,7 @@ def _within(
     """Return the best of the points within the budget; note what each that was tried forgets.
 
     They are tried from the best on the accent downwards; once `hurried`, from the one nearest the
-    base upwards, which forget least.
+    base upwards, which is likely to forget least.
     """
 
     def general_wer(point: SweepPoint) -> float:
