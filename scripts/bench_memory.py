@@ -11,56 +11,48 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from speechtl import corpora
 from speechtl.audio import SAMPLE_RATE
+from speechtl.corpus import Corpus, Utterance, write_manifest
 
 ADAPT = Path(__file__).with_name("adapt.py")
 
 
-def rows(minutes: float) -> Iterator[dict[str, Any]]:
-    """Yield a manifest of the starter's Scottish corpus with so many minutes of training speech."""
-    scottish = corpora.load("starter").where(accent="scottish")
+def repeated(scottish: Corpus, minutes: float, folder: Path) -> Iterator[Utterance]:
+    """Yield a corpus, its audio in `folder`, with so many minutes of training speech."""
+    moved = [replace(each, audio=folder / each.audio.name) for each in scottish]
+    yield from (each for each in moved if each.split != "train")
+    train = [each for each in moved if each.split == "train"]
     left_s = 60 * minutes
     for turn in itertools.count():
-        for utterance in scottish:
-            trains = utterance.split == "train"
-            if (left_s <= 0) if trains else turn:
-                continue
-            left_s -= utterance.duration if trains else 0.0
+        for each in train:
+            if left_s <= 0:
+                return
+            end = each.duration
+            left_s -= end
             # From another sample on it is another recording, whose features are kept for itself.
-            yield {
-                "id": f"{utterance.id}-{turn}",
-                "audio": f"audio/{utterance.audio.name}",
-                "start": turn / SAMPLE_RATE,
-                "end": utterance.duration,
-                "text": utterance.text,
-                "speaker": utterance.speaker,
-                "accent": utterance.accent,
-                "split": utterance.split,
-            }
-        if left_s <= 0:
-            return
+            yield replace(each, id=f"{each.id}-{turn}", start=turn / SAMPLE_RATE, end=end)
 
 
 def peak_mb(minutes: float, options: argparse.Namespace) -> float:
     """Return the most resident memory of one run (10^6 bytes)."""
     with TemporaryDirectory() as folder:
-        recordings = {row.audio for row in corpora.load("starter").where(accent="scottish")}
-        (Path(folder) / "audio").mkdir()
-        for path in recordings:
-            shutil.copy(path, Path(folder) / "audio")
+        scottish = corpora.load("starter").where(accent="scottish")
+        audio = Path(folder) / "audio"
+        audio.mkdir()
+        for path in {each.audio for each in scottish}:
+            shutil.copy(path, audio)
         manifest = Path(folder) / "manifest.jsonl"
-        manifest.write_text("\n".join(json.dumps(row) for row in rows(minutes)), "utf-8")
+        write_manifest(Corpus(repeated(scottish, minutes, audio)), manifest)
         command = [sys.executable, str(ADAPT), "--accent", "scottish", "--quiet"]
         command += ["--model", options.model, "--strategy", options.strategy]
         command += ["--corpus", str(manifest), "--general", "none"]

@@ -54,7 +54,7 @@ from speechtl.models import NewHead, SpeechModel, characters_of
 from speechtl.progress import Track, silent
 from speechtl.pseudo_labels import Guess, accepted, calibrated, guesses, recordings
 from speechtl.report import write_all
-from speechtl.report.phrases import count, labelling, percent
+from speechtl.report.phrases import count, found_better, labelling, percent
 from speechtl.run_data import Data, corpus_name, prepare_data, replayed
 from speechtl.run_folder import (
     UNFINISHED_MODEL,
@@ -953,7 +953,7 @@ def _outcome(history: History, budget: float) -> Iterator[str]:
         "diverged": f"stopped in epoch {last}: the loss is no number; lower --learning-rate",
     }[history.stopped]
     wers = [each.dev_wer for each in history.epochs] + [each.dev_wer for each in history.sweep]
-    if not history.best_epoch and min(wers) >= wers[0]:  # the base's own is the first
+    if not history.best_epoch and not found_better(wers):
         yield f"{why}. Nothing was better on dev than the base model, which is kept"
     elif not history.best_epoch:
         yield (

@@ -62,7 +62,7 @@ def require_free(directory: Path, config: RunConfig) -> None:
     require_writable(directory)
     if not directory.exists() or all(path.name[0] == "." for path in directory.iterdir()):
         return
-    if _written(directory) is None:
+    if _earlier_run(directory) is None:
         raise OutputError(
             f"the folder {directory} holds files that are not a run's, and they are not "
             "overwritten; name another with --output"
@@ -90,7 +90,7 @@ def claim(directory: Path, config: RunConfig, text: str) -> bool:
         OtherRunError: The run that is to be gone on with had other settings.
     """
     require_free(directory, config)
-    earlier = _written(directory)
+    earlier = _earlier_run(directory)
     if earlier is not None and not config.overwrite:
         _require_same(directory, earlier, text)
         return True
@@ -111,7 +111,7 @@ def claim(directory: Path, config: RunConfig, text: str) -> bool:
     return False
 
 
-def _written(directory: Path) -> dict[str, dict[str, Any]] | None:
+def _earlier_run(directory: Path) -> dict[str, dict[str, Any]] | None:
     """Return what a run's config.yaml holds; None where there is none, or one of something else."""
     try:
         tree = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -275,7 +275,7 @@ class Shelf:
         """
         with ExitStack() as stack:
             with _told(self.folder):
-                stack.enter_context(_made(self.folder))
+                stack.enter_context(_held(self.folder))
                 for left in self.folder.glob("*.part"):  # of a process that was killed
                     left.unlink(missing_ok=True)
                 about = self.folder / _ABOUT
@@ -348,16 +348,12 @@ def _removed(folder: Path) -> bool:
     return True
 
 
-@contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Hold a shelf's folder, which is there then, for the one process that writes to it."""
-    with ExitStack() as stack:
-        while True:
-            folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # whoever held it removed it
-                stack.enter_context(FileLock(folder / ".lock"))
-                break
-        yield
+def _held(folder: Path) -> AbstractContextManager[object]:
+    """Wait for a shelf's folder and hold it, which is there then; the block at hand gives it up."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # whoever held it removed it
+            return FileLock(folder / ".lock").acquire()
 
 
 class _Writer:

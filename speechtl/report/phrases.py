@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from speechtl.scoring import LabelRound, Report, RunFacts, SetScore
 
 __all__ = [
@@ -62,14 +64,19 @@ def set_name(report: Report, name: str) -> str:
     return accent_name(report.facts.accent if name == "target" else name)
 
 
+def found_better(dev_wers: Sequence[float | None]) -> bool:
+    """Return whether any of a run's dev WERs is below the first, the base's own."""
+    scored = [wer for wer in dev_wers if wer is not None]
+    return bool(scored) and min(scored) < scored[0]
+
+
 def kept_weights(facts: RunFacts) -> str:
     """Return which weights the run kept, in a sentence or two; nothing where it is not known."""
     if facts.best_epoch is None:
         return ""
     if facts.best_epoch == 0:
         wers = [each.dev_wer for each in facts.training] + [each.dev_wer for each in facts.sweep]
-        scored = [wer for wer in wers if wer is not None]
-        if scored and min(scored) < scored[0]:  # the base's own is the first
+        if found_better(wers):
             return (
                 "The base's weights were kept: all that was better on the dev set lost more on the "
                 "general accent than was allowed."
