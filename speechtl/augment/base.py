@@ -142,9 +142,9 @@ def to_waveform(tensor: torch.Tensor) -> Waveform:
 
 def energy(waveform: Waveform) -> float:
     """The sum of the squared samples."""
-    # float64, for the squares of quiet audio underflow in float32.
-    wide = waveform.astype(np.float64)
-    return float(wide @ wide)
+    # float64, for the squares of quiet audio underflow in float32; no product of vectors, which
+    # would wake the threads of BLAS.
+    return float(np.square(waveform, dtype=np.float64).sum())
 
 
 def decibels_to_amplitude(decibels: float) -> float:

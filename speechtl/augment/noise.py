@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-import torch
 import torchaudio.functional
 from scipy import fft
 
@@ -16,6 +16,7 @@ from speechtl import audio
 from speechtl.audio import Waveform
 from speechtl.augment.base import (
     checked,
+    decibels_to_amplitude,
     energy,
     require_range,
     to_tensor,
@@ -85,15 +86,13 @@ class AdditiveNoise:
         samples = checked(waveform)
         snr_db = rng.uniform(self.minimum_snr_db, self.maximum_snr_db)
         noise = self._noise(samples.size, sample_rate, rng)
-        if not energy(samples) or not energy(noise):
+        wanted, drawn = energy(samples), energy(noise)
+        if not wanted or not drawn:
             return samples.copy()
-        # float64, so that the energy of quiet speech does not vanish and the ratio is exact.
-        mixed = torchaudio.functional.add_noise(
-            to_tensor(samples).double(),
-            to_tensor(noise).double(),
-            torch.tensor(snr_db, dtype=torch.float64),
-        )
-        return to_waveform(mixed)
+        # What `torchaudio.functional.add_noise` does, without torch's threads, which a model at
+        # work needs; in float64, for the scaled noise of quiet speech would vanish in float32.
+        level = math.sqrt(wanted / drawn) / decibels_to_amplitude(snr_db)
+        return (samples + level * noise.astype(np.float64)).astype(np.float32)
 
     def _noise(self, length: int, sample_rate: int, rng: np.random.Generator) -> Waveform:
         """Noise of this kind at any level, `(length,)`; zeros if the drawn stretch is silent."""
