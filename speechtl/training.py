@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ _SAVING_SHARE = 0.05  # of the time may go into checkpoints
 
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """The interpolations between base (0) and trained weights (1) that `auto` tries, beside both."""
+_HALVINGS = 2  # of the way between the last point within the limit of forgetting and the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -636,7 +638,8 @@ class _Kept:
         self._parameters = [parameter for _, parameter in parameters]
         # A product of two matrices lies half-way if one of them does: LoRA's A stays as trained.
         self._stays = ["lora_A" in name.split(".") for name, _ in parameters]
-        self._interpolation = interpolation
+        self._chosen_later = interpolation is None
+        self._share = 1.0 if interpolation is None else interpolation
         self._average = average
         self._base = self._kept = self._trained = self._mean = self._copied()
         self._last: deque[list[Tensor]] = deque(maxlen=average or 0)
@@ -676,7 +679,7 @@ class _Kept:
     def tried(self) -> Iterator[None]:
         """Lend the model the weights that would be kept; then it has the trained ones again."""
         self._take()
-        self._put(self._between(self._mean, self._interpolation or 1.0))
+        self._put(self._between(self._mean, self._share))
         try:
             yield
         finally:
@@ -684,13 +687,13 @@ class _Kept:
 
     def offer(self, record: EpochRecord) -> None:
         """Keep the weights that were tried, if they are better on dev than those that are kept."""
-        if self._interpolation is None or record.dev_wer < self.wer:
+        if self._chosen_later or record.dev_wer < self.wer:
             self.wer, self.epoch = record.dev_wer, record.epoch
             self._kept = self._mean
 
     def restore(self, interpolation: float | None = None) -> None:
         """Put the kept weights into the model, interpolated as they were tried or as is told."""
-        chosen = (self._interpolation or 1.0) if interpolation is None else interpolation
+        chosen = self._share if interpolation is None else interpolation
         self._put(self._between(self._kept, chosen) if self.epoch and chosen else self._base)
 
     def state(self) -> dict[str, Any]:
@@ -745,7 +748,16 @@ def _sweep(
         if general_dev_wer is None:
             chosen = min(points, key=_preference)
         else:
-            chosen = _within(kept, points, general_dev_wer, budget, hurried)
+            further = 0 if interrupted.is_set() else _HALVINGS
+            chosen = _within(
+                kept,
+                points,
+                dev_wer,
+                general_dev_wer,
+                budget=budget,
+                further=further,
+                hurried=hurried,
+            )
     kept.restore(chosen.interpolation)
     return tuple(points), chosen.interpolation, interrupted.is_set() or hurried.is_set()
 
@@ -762,14 +774,18 @@ def _nearness(point: SweepPoint) -> float:
 def _within(
     kept: _Kept,
     points: list[SweepPoint],
+    dev_wer: Callable[[], float],
     general_dev_wer: Callable[[], float],
+    *,
     budget: float,
+    further: int,
     hurried: threading.Event,
 ) -> SweepPoint:
     """Return the best of the points within the budget; note what each that was tried forgets.
 
     They are tried from the best on the accent downwards; once `hurried`, from the one nearest the
-    base upwards, which is likely to forget least.
+    base upwards, which is likely to forget least. Where the budget ends between two points, as many
+    `further` ones are tried there, unless `hurried`.
     """
 
     def general_wer(point: SweepPoint) -> float:
@@ -781,12 +797,29 @@ def _within(
     base, *others = points
     limit = general_wer(base) + budget
     better = [point for point in others if point.dev_wer < base.dev_wer]
+    too_far: list[float] = []
     while better:
-        point = min(better, key=_nearness if hurried.is_set() else _preference)
-        if general_wer(point) <= limit:
-            return point
-        better.remove(point)
-    return base
+        best = min(better, key=_nearness if hurried.is_set() else _preference)
+        if general_wer(best) <= limit:
+            break
+        better.remove(best)
+        too_far.append(best.interpolation)
+    else:
+        return base
+    least = best.interpolation
+    beyond = min((each for each in too_far if each > least), default=least)
+    for _ in range(further):
+        if hurried.is_set() or beyond == least:
+            break
+        middle = round((best.interpolation + beyond) / 2, 3)
+        kept.restore(middle)
+        point = SweepPoint(middle, dev_wer(), None)
+        insort(points, point, key=_nearness)
+        if point.dev_wer < best.dev_wer and general_wer(point) <= limit:
+            best = point
+        else:
+            beyond = middle
+    return best
 
 
 class _Saver:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from models.conftest import CTC_KINDS, noise, write_ctc_checkpoint, write_whisper_checkpoint
+from models.conftest import (
+    CTC_KINDS,
+    noise,
+    with_adapter,
+    write_ctc_checkpoint,
+    write_whisper_checkpoint,
+)
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -378,15 +383,10 @@ def test_merging_a_model_without_lora_does_nothing(
 
 def opened(model: SpeechModel, adapter: Path) -> Tensor:
     """Return the logits of the adapter as PEFT opens it beside the untouched base."""
-    from peft import PeftModel
     from transformers import AutoModelForCTC, AutoModelForSpeechSeq2Seq
 
     auto: Any = AutoModelForCTC if model.family == "ctc" else AutoModelForSpeechSeq2Seq
-    base = auto.from_pretrained(model.name)
-    with warnings.catch_warnings():
-        # PEFT 0.21's wrapper asks transformers 5.23 by a name that is to go in transformers 6.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is dep", FutureWarning)
-        network: Any = PeftModel.from_pretrained(base, str(adapter))
+    network = with_adapter(auto.from_pretrained(model.name), adapter)
     with torch.no_grad():
         return network.eval()(**inputs(model)).logits  # type: ignore[no-any-return]
 

@@ -10,7 +10,6 @@ import signal
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from models.conftest import noise
+from models.conftest import noise, with_adapter
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import pipeline as transformers_pipeline
@@ -50,6 +49,7 @@ from speechtl.transcription import transcribe_utterances
 CASES = [(family, name) for family, names in STRATEGIES.items() for name in names]
 T = TypeVar("T")
 both_families = pytest.mark.parametrize("family", ["ctc", "whisper"])
+tiny_and_starter = pytest.mark.parametrize("kind", ["tiny", "starter"])
 
 
 class Noted(pipeline.Silent):
@@ -88,6 +88,13 @@ def improving(monkeypatch: pytest.MonkeyPatch) -> None:
         return SimpleNamespace(rate=1 / len(calls))
 
     monkeypatch.setattr(pipeline, "total", fallen)
+
+
+def bases(kind: str, tiny_models: dict[str, Path]) -> dict[str, str]:
+    """Return the base model of each family, a tiny random one or the starter's."""
+    if kind == "starter":
+        return {"ctc": "starter-wav2vec2", "whisper": "starter-whisper"}
+    return {family: str(folder) for family, folder in tiny_models.items()}
 
 
 def weights(model: SpeechModel) -> dict[str, list[Tensor]]:
@@ -147,16 +154,21 @@ def full_disk(*_: object, **__: object) -> Any:
 
 @pytest.mark.usefixtures("improving")
 @pytest.mark.parametrize(("family", "name"), CASES)
+@tiny_and_starter
 def test_frozen_parts_are_bit_identical_in_the_saved_model_and_the_others_moved(
-    family: Family, name: StrategyName, config: RunConfig, tiny_models: dict[str, Path]
+    kind: str,
+    family: Family,
+    name: StrategyName,
+    config: RunConfig,
+    tiny_models: dict[str, Path],
 ) -> None:
-    chosen = replace(
-        config, model=str(tiny_models[family]), strategy=name, top_layers=1, unfreeze_every=1
-    )
+    model = bases(kind, tiny_models)[family]
+    chosen = replace(config, model=model, strategy=name, top_layers=1, unfreeze_every=1)
     listener = Noted()
     report = adapt(chosen, listener)
     drawn = chosen.seed if name == "from-scratch" else None
-    before = weights(models.load(chosen.model, random_seed=drawn))
+    base = models.load(chosen.model, random_seed=drawn)
+    before = weights(base)
     adapted = models.load(str(run_folder(chosen) / "model"))
     after = weights(adapted)
     trained = {row.part: row.trained for row in listener.rows if row.trained}
@@ -170,7 +182,9 @@ def test_frozen_parts_are_bit_identical_in_the_saved_model_and_the_others_moved(
             assert not same(old, after[part]), f"{part} did not move"
     counts = parameter_counts(adapted)
     if family == "whisper":  # whose encoder's positions are fixed
-        assert torch.equal(found[sines], sinusoids(*found[sines].shape))
+        assert torch.equal(found[sines], base.network.state_dict()[sines])
+        if kind == "tiny" or name == "from-scratch":  # the starter's file has 16 bits
+            assert torch.equal(found[sines], sinusoids(*found[sines].shape))
         counts["frontend"] -= found[sines].numel()
     if name != "lora":
         assert trained == {part: counts[part] for part in trained}
@@ -1101,20 +1115,18 @@ def test_a_model_that_forgets_too_much_is_not_kept_and_that_is_told(
 
 
 @both_families
+@tiny_and_starter
 def test_lora_leaves_an_adapter_beside_the_merged_model(
-    family: Family, config: RunConfig, tiny_models: dict[str, Path]
+    family: Family, kind: str, config: RunConfig, tiny_models: dict[str, Path]
 ) -> None:
-    from peft import PeftModel  # which takes seconds
-
-    adapt(replace(config, model=str(tiny_models[family]), strategy="lora"))
+    model = bases(kind, tiny_models)[family]
+    adapt(replace(config, model=model, strategy="lora"))
     folder = run_folder(config) / "adapter"
     settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    assert settings["base_model_name_or_path"] == str(tiny_models[family])
-    base = models.load(str(tiny_models[family])).network
-    with warnings.catch_warnings():
-        # PEFT 0.21's wrapper asks transformers 5.23 by a name that is to go in transformers 6.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is dep", FutureWarning)
-        peft: Any = PeftModel.from_pretrained(base, str(folder))
+    # A starter's folder: its name says nothing to PEFT.
+    base = models.load(settings["base_model_name_or_path"]).network
+    assert same_state(base.state_dict(), models.load(model).network.state_dict())
+    peft = with_adapter(base, folder)
     opened = peft.merge_and_unload().state_dict()
     merged = models.load(str(run_folder(config) / "model")).network.state_dict()
     for name, weight in merged.items():

@@ -389,6 +389,19 @@ def test_it_stops_early_after_as_many_epochs_without_a_better_wer_as_its_patienc
     assert history.best_epoch == 3
 
 
+def break_loss(
+    model: SpeechModel, value: float, monkeypatch: pytest.MonkeyPatch, *, after: int
+) -> None:
+    """Multiply each loss by `value` after as many batches."""
+    loss, calls = model.loss, []
+
+    def broken(features: Features, labels: Sequence[Sequence[int]], *rest: Any) -> Tensor:
+        calls.append(len(labels))
+        return loss(features, labels) * (value if len(calls) > after else 1.0)
+
+    monkeypatch.setattr(model, "loss", broken)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("first", [1, 2])
 def test_a_loss_that_is_no_number_stops_and_gives_the_best_weights_back(
@@ -398,13 +411,7 @@ def test_a_loss_that_is_no_number_stops_and_gives_the_best_weights_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = fresh("ctc")
-    loss, calls = model.loss, []
-
-    def broken(features: Features, labels: Sequence[Sequence[int]], *rest: Any) -> Tensor:
-        calls.append(len(labels))
-        return loss(features, labels) * (value if len(calls) > 2 * (first - 1) else 1.0)
-
-    monkeypatch.setattr(model, "loss", broken)
+    break_loss(model, value, monkeypatch, after=2 * (first - 1))
     run = Fit(model)
     history = run.run(epochs=5)
     assert history.stopped == "diverged"
@@ -812,13 +819,7 @@ def test_a_loss_that_is_no_number_is_in_no_mean(
     fresh: Callable[[Family], SpeechModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = fresh("ctc")
-    loss, calls = model.loss, []
-
-    def broken(features: Features, labels: Sequence[Sequence[int]], *rest: Any) -> Tensor:
-        calls.append(len(labels))
-        return loss(features, labels) * (math.nan if len(calls) > 4 else 1.0)
-
-    monkeypatch.setattr(model, "loss", broken)
+    break_loss(model, math.nan, monkeypatch, after=4)
     run = Fit(model, dev_wers=[0.9, 0.5, 0.4, 1.0, *[0.6] * 9])
     history = run.run(epochs=5, average=None, interpolation="auto")
     assert (history.stopped, history.best_epoch, history.averaged) == ("diverged", 2, 2)
@@ -925,13 +926,34 @@ def swept(
 def test_the_best_interpolation_on_the_accent_within_the_limit_of_forgetting_is_taken() -> None:
     chosen, _, points = swept(lambda a: 0.6 - 0.3 * a, lambda a: 0.1 + 0.02 * a)
     assert chosen == 0.5  # 0.1 + 0.02 * 0.5 is one point more
-    assert [p.interpolation for p in points] == [0.0, *ALPHAS, 1.0]
+    nearer = {0.525, 0.55}
+    assert [p.interpolation for p in points] == sorted({0.0, *ALPHAS, 1.0} | nearer)
     assert [p.dev_wer for p in points] == pytest.approx(
         [0.6 - 0.3 * p.interpolation for p in points]
     )
     looked_at = {p.interpolation: p.general_dev_wer for p in points if p.general_dev_wer}
-    assert looked_at.keys() == {0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0}  # not what is worse
+    assert looked_at.keys() == {0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0} | nearer  # not what is worse
     assert looked_at[0.5] == pytest.approx(0.11)
+
+
+def test_between_the_last_point_within_the_limit_and_the_next_further_ones_are_tried() -> None:
+    def dev(interpolation: float) -> float:
+        return 0.6 - 0.3 * interpolation
+
+    # The limit is at 0.58: 0.55 is within, 0.575 too.
+    chosen, _, points = swept(dev, lambda a: 0.1 + a / 58)
+    assert chosen == 0.575
+    assert [p.interpolation for p in points if 0.5 < p.interpolation < 0.6] == [0.55, 0.575]
+    # At 0.54 only a quarter of the way is; at 0.12 too.
+    assert swept(dev, lambda a: 0.1 + a / 54)[0] == 0.525
+    assert swept(dev, lambda a: 0.1 + a / 12.6)[0] == 0.125
+    # Between two that forget too much lies nothing that is wanted, whichever was tried last.
+    chosen, _, points = swept(lambda a: 0.3 + abs(a - 0.7), lambda a: 0.1 + a / 58)
+    assert chosen == 0.575
+    assert not [p.interpolation for p in points if 0.6 < p.interpolation < 0.7]
+    # What is within and no better on the accent is not taken.
+    wers = {0.5: 0.3, 0.6: 0.2}
+    assert swept(lambda a: wers.get(a, 0.4 + 0.5 * (a == 0)), lambda a: 0.1 + a / 58)[0] == 0.5
 
 
 def test_the_best_within_the_limit_is_found_where_a_better_one_forgets_less() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import string
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,16 @@ def write_whisper_checkpoint(
         extractor = WhisperFeatureExtractor(feature_size=16, chunk_length=window_s)
         extractor.save_pretrained(directory)
     return directory
+
+
+def with_adapter(base: Any, folder: Path) -> Any:
+    """Return the base network as PEFT makes it of an adapter's folder."""
+    from peft import PeftModel  # which takes seconds
+
+    with warnings.catch_warnings():
+        # PEFT 0.21's wrapper asks transformers 5.23 by a name that is to go in transformers 6.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is dep", FutureWarning)
+        return PeftModel.from_pretrained(base, str(folder))
 
 
 @pytest.fixture(scope="session")
