@@ -306,18 +306,19 @@ def kill(epoch: int, batch: int) -> None:
 
 
 @both_families
+@pytest.mark.parametrize("name", ["encoder", "gradual", "lora"])
 def test_a_fit_that_was_killed_goes_on_as_if_it_had_not_been(
-    family: Family, fresh: Callable[[Family], SpeechModel], tmp_path: Path
+    name: StrategyName, family: Family, fresh: Callable[[Family], SpeechModel], tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"epochs": 4, "interpolation": 0.5, "mask": SpecAugment()}
-    whole = Fit(fresh(family), "encoder", dev_wers=[0.9, 0.5, 0.6, 0.4, 0.5])
+    whole = Fit(fresh(family), name, dev_wers=[0.9, 0.5, 0.6, 0.4, 0.5])
     expected = whole.run(**settings)
     path = tmp_path / "checkpoints" / "last.pt"
-    ended = Fit(fresh(family), "encoder", dev_wers=[0.9, 0.5, 0.6], on_batch=kill)
+    ended = Fit(fresh(family), name, dev_wers=[0.9, 0.5, 0.6], on_batch=kill)
     with pytest.raises(SwitchedOffError):
         ended.run(checkpoint=path, **settings)
     torch.manual_seed(99)
-    again = Fit(fresh(family), "encoder", dev_wers=[0.4, 0.5])
+    again = Fit(fresh(family), name, dev_wers=[0.4, 0.5])
     assert again.run(checkpoint=path, **settings) == expected
     assert again.records == list(expected.epochs)
     assert same(weights(again.model), weights(whole.model))
