@@ -1,30 +1,48 @@
 """Word and character error counts that add up, and the alignment they come from.
 
 Every rate of the project is a view of an `ErrorCounts`: the rate of a corpus is the rate of the
-summed counts, never a mean of rates. The alignment is jiwer's (a minimal edit distance, each error
-of weight 1).
+summed counts, never a mean of rates.
+
+Words are aligned as NIST's sclite does it (SCTK 2.4, `net_dp.c`): a substitution costs 4, an
+insertion and a deletion 3 each, and of equal costs a substitution comes before an insertion, and
+that before a deletion. Counts are thus sclite's own. A plain edit distance, such as jiwer's, finds
+an error less in about one utterance in 3,000 that are full of errors, and now and then two
+substitutions where sclite sees a deletion and an insertion. Characters are counted by jiwer.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, get_args
 
 import jiwer
+import numba
+import numpy as np
+import numpy.typing as npt
 
 __all__ = [
+    "OPERATIONS",
     "Aligned",
     "ErrorCounts",
     "Operation",
+    "align",
     "align_words",
     "character_errors",
+    "counted",
     "total",
     "word_errors",
 ]
 
 Operation = Literal["equal", "substitute", "delete", "insert"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+"""The order of `ErrorCounts`, and what the numbers of `align` stand for."""
+_EQUAL, _SUBSTITUTE, _DELETE, _INSERT = range(4)
+
+_SUBSTITUTION = 4
+_GAP = 3  # of a deletion, and of an insertion
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +105,7 @@ def word_errors(reference: str, hypothesis: str) -> ErrorCounts:
     Both texts are taken as they are: normalise them first where that is meant. An empty reference
     makes every hypothesis word an insertion, an empty hypothesis every reference word a deletion.
     """
-    return _counts(jiwer.process_words(_spaced(reference), _spaced(hypothesis)))
+    return counted(align(reference.split(), hypothesis.split()))
 
 
 def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
@@ -105,19 +123,67 @@ def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
 
 def align_words(reference: str, hypothesis: str) -> tuple[Aligned, ...]:
     """Return the alignment that `word_errors` counts, as runs of words in order."""
-    output = jiwer.process_words(_spaced(reference), _spaced(hypothesis))
-    reference_words, hypothesis_words = output.references[0], output.hypotheses[0]
-    return tuple(
-        Aligned(
-            cast("Operation", chunk.type),
-            tuple(reference_words[chunk.ref_start_idx : chunk.ref_end_idx]),
-            tuple(hypothesis_words[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+    references, hypotheses = reference.split(), hypothesis.split()
+    runs, i, j = [], 0, 0
+    for step, group in itertools.groupby(align(references, hypotheses).tolist()):
+        operation, count = OPERATIONS[step], len(list(group))
+        heard = 0 if operation == "delete" else count
+        said = 0 if operation == "insert" else count
+        runs.append(
+            Aligned(operation, tuple(references[i : i + said]), tuple(hypotheses[j : j + heard]))
         )
-        for chunk in output.alignments[0]
+        i, j = i + said, j + heard
+    return tuple(runs)
+
+
+def align(reference: Sequence[str], hypothesis: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return the steps of an alignment in order, each a place in `OPERATIONS`."""
+    numbers: dict[str, int] = {}
+    said, heard = (
+        np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.int64)
+        for words in (reference, hypothesis)
     )
+    found: npt.NDArray[np.uint8] = _steps(said, heard)
+    return found
 
 
-def _counts(output: jiwer.WordOutput | jiwer.CharacterOutput) -> ErrorCounts:
+def counted(steps: npt.NDArray[np.uint8]) -> ErrorCounts:
+    """Return how many steps of each kind an alignment has."""
+    return ErrorCounts(*np.bincount(steps, minlength=len(OPERATIONS)).tolist())
+
+
+@numba.njit(cache=True, nogil=True)
+def _steps(
+    reference: npt.NDArray[np.int64], hypothesis: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
+    """Return the cheapest way from an empty text to both, word by word."""
+    rows, columns = len(reference), len(hypothesis)
+    cost = np.empty((rows + 1, columns + 1), dtype=np.int64)
+    came = np.empty((rows + 1, columns + 1), dtype=np.uint8)
+    cost[:, 0] = _GAP * np.arange(rows + 1)
+    cost[0, :] = _GAP * np.arange(columns + 1)
+    came[:, 0], came[0, :] = _DELETE, _INSERT
+    for i in range(1, rows + 1):
+        for j in range(1, columns + 1):
+            same = reference[i - 1] == hypothesis[j - 1]
+            both = cost[i - 1, j - 1] + (0 if same else _SUBSTITUTION)
+            delete, insert = cost[i - 1, j] + _GAP, cost[i, j - 1] + _GAP
+            cost[i, j] = min(both, delete, insert)
+            if both == cost[i, j]:
+                came[i, j] = _EQUAL if same else _SUBSTITUTE
+            else:
+                came[i, j] = _INSERT if insert == cost[i, j] else _DELETE
+    steps = np.empty(rows + columns, dtype=np.uint8)
+    first, i, j = rows + columns, rows, columns
+    while i or j:
+        first -= 1
+        step = steps[first] = came[i, j]
+        i -= step != _INSERT
+        j -= step != _DELETE
+    return steps[first:]
+
+
+def _counts(output: jiwer.CharacterOutput) -> ErrorCounts:
     return ErrorCounts(output.hits, output.substitutions, output.deletions, output.insertions)
 
 

@@ -1040,6 +1040,7 @@ def _facts(
         why=run.why,
         seed=run.config.seed,
         normaliser=run.config.normaliser,
+        max_forgetting=run.config.training.max_forgetting,
         parameters=Parameters(
             trainable=sum(row.trained for row in rows),
             frozen=sum(row.parameters - row.trained for row in rows),

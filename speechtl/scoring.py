@@ -17,13 +17,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from speechtl.corpus import read_jsonl, write_jsonl
 from speechtl.errors import DataError
-from speechtl.metrics import ErrorCounts, character_errors, total, word_errors
+from speechtl.metrics import (
+    ErrorCounts,
+    align,
+    character_errors,
+    counted,
+    total,
+    word_errors,
+)
+from speechtl.significance import (
+    Interval,
+    Mapsswe,
+    Mcnemar,
+    Pairs,
+    Steps,
+    holm,
+    intervals,
+    mapsswe,
+    mcnemar,
+    sign_flips,
+)
 from speechtl.text import Normaliser
 from speechtl.text import normaliser as normaliser_named
 
@@ -58,6 +78,11 @@ SETS = ("target", "general")
 
 SYSTEMS = ("base", "adapted")
 """`base` is the model before adaptation, `adapted` the same model after it."""
+
+Verdict = Literal["improved", "no evidence", "worse", "within budget", "over budget"]
+
+LEVEL = 0.05
+"""Of a test: a p-value up to it is evidence."""
 
 EXAMPLES = 10
 """How many of the most repaired, and of the most broken, utterances a set keeps."""
@@ -207,6 +232,7 @@ class RunFacts:
             on what is transcribed alone; none without such speech.
         kept_round: Which of them the kept weights are of.
         stopped: Why training ended.
+        max_forgetting: How much the WER of the general accent may rise (points).
         corpus: The corpus' name.
         data: Splits by name (train, dev, test, …).
         dropped: The utterances that were left out.
@@ -233,6 +259,7 @@ class RunFacts:
     pseudo_labels: tuple[LabelRound, ...] = ()
     kept_round: int = 0
     stopped: str | None = None
+    max_forgetting: float | None = None
     corpus: str = ""
     data: Mapping[str, DataFacts] = field(default_factory=dict)
     dropped: tuple[Dropped, ...] = ()
@@ -253,14 +280,36 @@ class RawScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemScore:
-    """One system on one set: pooled rates (fractions) and word errors of the normalised texts."""
+    """One system on one set: pooled rates (fractions) and word errors of the normalised texts.
+
+    Attributes:
+        wer: Word error rate; None where nothing was said and words were heard.
+        interval: Its interval of 95 %, by bootstrap over the speakers; None with one speaker.
+        cer: Character error rate.
+        match_error_rate: Errors for each word of the alignment (Morris, Maier & Green 2004), at
+            most 1; None where there is none.
+        substitutions: Words heard as others.
+        deletions: Words not heard.
+        insertions: Words that were not said.
+        raw: Rates of the texts as they are.
+    """
 
     wer: float | None
+    interval: Interval | None = None
     cer: float | None
+    match_error_rate: float | None = None
     substitutions: int
     deletions: int
     insertions: int
     raw: RawScore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherTests:
+    """What other tests say of the same difference; no verdict rests on them."""
+
+    mapsswe: Mapsswe
+    mcnemar: Mcnemar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,12 +322,28 @@ class Difference:
             better; None where the base has no errors.
         cer: As `wer`, of the CER.
         cer_relative_reduction: As `wer_relative_reduction`, of the CER.
+        interval: The interval of 95 % of `wer`, by bootstrap over the speakers; None with one.
+        p_value: How often flipped signs of the speakers' differences give one as large.
+        least_p_value: The least that this test can find with so many speakers.
+        corrected_p_value: `p_value`, corrected for the number of sets (Holm 1979).
+        test: What the p-value is of.
+        speakers: How many speakers the interval and the test rest on.
+        verdict: What follows, see `judged`.
+        other_tests: Second opinions.
     """
 
     wer: float | None
     wer_relative_reduction: float | None
     cer: float | None
     cer_relative_reduction: float | None
+    interval: Interval | None = None
+    p_value: float | None = None
+    least_p_value: float | None = None
+    corrected_p_value: float | None = None
+    test: str = "sign flips over speakers"
+    speakers: int = 0
+    verdict: Verdict | None = None
+    other_tests: OtherTests | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,11 +525,11 @@ def make_report(
             "Base and adapted must hold the same sets, got "
             f"{', '.join(base) or 'none'} and {', '.join(adapted) or 'none'}"
         )
-    normaliser = facts.normaliser
-    return Report(
-        facts,
-        {name: score(rows, adapted[name], normaliser=normaliser) for name, rows in base.items()},
-    )
+    sets = {
+        name: score(rows, adapted[name], normaliser=facts.normaliser, seed=facts.seed)
+        for name, rows in base.items()
+    }
+    return Report(facts, judged(sets, max_forgetting=facts.max_forgetting))
 
 
 def remake_report(directory: Path, *, normaliser: str | None = None) -> Report:
@@ -494,6 +559,7 @@ class _Counted:
     row: Hypothesis
     reference: str
     text: str
+    steps: Steps
     words: ErrorCounts
     characters: ErrorCounts
     raw_words: ErrorCounts
@@ -501,11 +567,17 @@ class _Counted:
 
 
 def score(
-    base: Sequence[Hypothesis], adapted: Sequence[Hypothesis], *, normaliser: str
+    base: Sequence[Hypothesis], adapted: Sequence[Hypothesis], *, normaliser: str, seed: int = 0
 ) -> SetScore:
-    """Return both systems' scores on one set, paired by utterance id.
+    """Return both systems' scores on one set, paired by utterance id; without a verdict.
 
     The order of the rows does not matter: the base's is the order of the result.
+
+    Args:
+        base: What the base heard.
+        adapted: What the adapted model heard.
+        normaliser: What both texts and the references are normalised with.
+        seed: Draws the resamples.
 
     Raises:
         DataError: The two systems do not hold the same utterances, or an id stands twice, or a
@@ -517,10 +589,13 @@ def score(
     normalise = normaliser_named(normaliser)
     before = [_count(row, normalise) for row in base]
     after = [_count(by_id[row.id], normalise) for row in base]
-    base_score, adapted_score = _system_score(before), _system_score(after)
+    pairs = _pairs(before, after)
+    resampled, flipped = intervals(pairs, seed=seed), sign_flips(pairs, seed=seed)
+    base_score = _system_score(before, resampled.base)
+    adapted_score = _system_score(after, resampled.adapted)
     return SetScore(
         utterances=len(before),
-        speakers=len({row.speaker for row in base}),
+        speakers=flipped.speakers,
         words=total(item.words for item in before).references,
         base=base_score,
         adapted=adapted_score,
@@ -529,11 +604,69 @@ def score(
             wer_relative_reduction=_relative_reduction(base_score.wer, adapted_score.wer),
             cer=_minus(adapted_score.cer, base_score.cer),
             cer_relative_reduction=_relative_reduction(base_score.cer, adapted_score.cer),
+            interval=resampled.difference,
+            p_value=flipped.p_value,
+            least_p_value=flipped.least_p_value,
+            speakers=flipped.speakers,
+            other_tests=OtherTests(
+                mapsswe=mapsswe(
+                    (first.steps, second.steps) for first, second in zip(before, after, strict=True)
+                ),
+                mcnemar=mcnemar(pairs),
+            ),
         ),
         per_speaker=_per_speaker(before, after),
         repaired=_examples(before, after, sign=-1),
         broken=_examples(before, after, sign=1),
     )
+
+
+def judged(sets: Mapping[str, SetScore], *, max_forgetting: float | None) -> dict[str, SetScore]:
+    """Return the sets with a verdict each, p-values corrected for their number (Holm 1979).
+
+    The accent (`target`) has `improved` where the WER is lower, the corrected p-value at most 0.05
+    and the whole interval below zero; `worse` where all of that holds the other way round; else
+    there is `no evidence`, which is what fewer than six speakers always give.
+
+    The general accent is `within budget` where the whole interval of its difference is at most
+    `max_forgetting` points, `over budget` where the whole of it is more. Where it is neither, or
+    nothing limits it, it is judged as the accent is.
+    """
+    given = (each.difference.p_value for each in sets.values())
+    p_values = [1.0 if each is None else each for each in given]
+    found = {}
+    for (name, each), p_value in zip(sets.items(), holm(p_values), strict=True):
+        difference = dataclasses.replace(each.difference, corrected_p_value=p_value)
+        budget = max_forgetting if name == "general" else None
+        verdict = _verdict(difference, None if budget is None else budget / 100)
+        found[name] = dataclasses.replace(
+            each, difference=dataclasses.replace(difference, verdict=verdict)
+        )
+    return found
+
+
+def _verdict(difference: Difference, budget: float | None) -> Verdict:
+    if difference.interval is None or difference.corrected_p_value is None:
+        return "no evidence"
+    low, high = difference.interval
+    if budget is not None and high <= budget:
+        return "within budget"
+    if budget is not None and low > budget:
+        return "over budget"
+    if difference.corrected_p_value > LEVEL or low <= 0 <= high:
+        return "no evidence"
+    return "improved" if high < 0 else "worse"
+
+
+def _pairs(before: Sequence[_Counted], after: Sequence[_Counted]) -> Pairs:
+    numbers: dict[str, int] = {}
+    columns = (
+        [numbers.setdefault(item.row.speaker, len(numbers)) for item in before],
+        [item.words.references for item in before],
+        [item.words.errors for item in before],
+        [item.words.errors for item in after],
+    )
+    return Pairs(*(np.array(column, dtype=np.int64) for column in columns))
 
 
 def _check_pairs(base: Sequence[Hypothesis], adapted: Sequence[Hypothesis]) -> None:
@@ -561,28 +694,33 @@ def _check_pairs(base: Sequence[Hypothesis], adapted: Sequence[Hypothesis]) -> N
 
 def _count(row: Hypothesis, normalise: Normaliser) -> _Counted:
     reference, text = normalise(row.reference), normalise(row.hypothesis)
+    steps = align(reference.split(), text.split())
     return _Counted(
         row,
         reference,
         text,
-        word_errors(reference, text),
+        steps,
+        counted(steps),
         character_errors(reference, text),
         word_errors(row.reference, row.hypothesis),
         character_errors(row.reference, row.hypothesis),
     )
 
 
-def _system_score(counted: Sequence[_Counted]) -> SystemScore:
-    words = total(item.words for item in counted)
+def _system_score(items: Sequence[_Counted], interval: Interval | None) -> SystemScore:
+    words = total(item.words for item in items)
+    aligned = words.references + words.insertions
     return SystemScore(
         wer=_rate(words),
-        cer=_rate(total(item.characters for item in counted)),
+        interval=interval,
+        cer=_rate(total(item.characters for item in items)),
+        match_error_rate=words.errors / aligned if aligned else None,
         substitutions=words.substitutions,
         deletions=words.deletions,
         insertions=words.insertions,
         raw=RawScore(
-            wer=_rate(total(item.raw_words for item in counted)),
-            cer=_rate(total(item.raw_characters for item in counted)),
+            wer=_rate(total(item.raw_words for item in items)),
+            cer=_rate(total(item.raw_characters for item in items)),
         ),
     )
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -205,9 +206,14 @@ def test_report_json_has_the_documented_keys() -> None:
     assert {"utterances", "speakers", "words", "base", "adapted", "difference"} <= target.keys()
     assert target["base"]["wer"] == 0.5
     assert target["difference"]["wer"] == -0.125
-    assert {"wer", "cer", "substitutions", "deletions", "insertions", "raw"} == target[
-        "adapted"
-    ].keys()
+    assert target["adapted"].keys() == {
+        "wer", "interval", "cer", "match_error_rate", "substitutions", "deletions", "insertions",
+        "raw",
+    }  # fmt: skip
+    assert {
+        "wer", "interval", "p_value", "test", "speakers", "verdict", "other_tests",
+    } <= target["difference"].keys()  # fmt: skip
+    assert target["difference"]["other_tests"].keys() == {"mapsswe", "mcnemar"}
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
@@ -289,6 +295,74 @@ def test_a_report_is_remade_from_the_run_folder_alone(tmp_path: Path) -> None:
     raw = remake_report(tmp_path, normaliser="none")
     assert raw.facts.normaliser == "none"
     assert raw.sets["target"].base.wer == raw.sets["target"].base.raw.wer
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+
+
+def speakers(*errors: tuple[int, int]) -> dict[str, list[Hypothesis]]:
+    """Return what each speaker's ten words became, with so many errors in base and adapted."""
+    said = " ".join("abcdefghij")
+
+    def row(number: int, wrong: int) -> Hypothesis:
+        text = " ".join(["x"] * wrong + said.split()[wrong:])
+        return heard(str(number), said, text, f"speaker-{number}")
+
+    return {
+        system: [row(number, each[place]) for number, each in enumerate(errors)]
+        for place, system in enumerate(("base", "adapted"))
+    }
+
+
+def judge(
+    sets: dict[str, dict[str, list[Hypothesis]]], max_forgetting: float | None = 1.0
+) -> dict[str, Any]:
+    facts = dataclasses.replace(FACTS, max_forgetting=max_forgetting)
+    base, adapted = ({name: rows[s] for name, rows in sets.items()} for s in ("base", "adapted"))
+    return {name: each.difference for name, each in make_report(facts, base, adapted).sets.items()}
+
+
+def test_the_accent_improves_where_every_speaker_does_and_there_are_six() -> None:
+    better = [(5, 3), (4, 3), (6, 2), (5, 4), (3, 1), (6, 5)]
+    found = judge({"target": speakers(*better)})["target"]
+    assert (found.verdict, found.p_value, found.speakers) == ("improved", 2 / 64, 6)
+    assert found.interval[1] < 0
+    assert found.other_tests.mapsswe.segments == 6
+    worse = judge({"target": speakers(*((b, a) for a, b in better))})["target"]
+    assert (worse.verdict, worse.p_value) == ("worse", 2 / 64)
+    # One fewer: with five speakers no p-value can be below 2 / 32.
+    few = judge({"target": speakers(*better[:5])})["target"]
+    assert (few.verdict, few.least_p_value) == ("no evidence", 2 / 32)
+
+
+def test_there_is_no_evidence_where_the_speakers_disagree_or_there_is_one() -> None:
+    mixed = judge({"target": speakers(*[(5, 3), (3, 5), (4, 4), (6, 3), (2, 3), (5, 5)] * 2)})
+    assert mixed["target"].verdict == "no evidence"
+    one = judge({"target": speakers((9, 0))})["target"]
+    assert (one.verdict, one.interval, one.p_value) == ("no evidence", None, 1.0)
+    nobody = judge({"target": speakers()})["target"]
+    assert (nobody.verdict, nobody.interval) == ("no evidence", None)
+
+
+def test_the_general_accent_is_judged_by_its_budget() -> None:
+    target = speakers(*[(5, 3)] * 7)
+    same, lost, mixed = [(2, 2)] * 8, [(1, 3)] * 8, [(1, 2), (2, 1)] * 4
+    for rows, budget, verdict in (
+        (same, 1.0, "within budget"),
+        (lost, 1.0, "over budget"),
+        (lost, 20.0, "within budget"),
+        (mixed, 1.0, "no evidence"),  # the interval reaches beyond the budget, and below it
+        (lost, None, "worse"),
+    ):
+        found = judge({"target": target, "general": speakers(*rows)}, max_forgetting=budget)
+        assert found["general"].verdict == verdict
+
+
+def test_p_values_are_corrected_for_the_number_of_sets() -> None:
+    better = speakers(*[(5, 3)] * 6)  # p is 2 / 64 for each
+    found = judge({"target": better, "general": better}, max_forgetting=None)
+    assert [each.corrected_p_value for each in found.values()] == [4 / 64] * 2
+    assert [each.verdict for each in found.values()] == ["no evidence"] * 2
 
 
 words = st.lists(st.sampled_from(["the", "wee", "cat", "loch"]), max_size=5).map(" ".join)

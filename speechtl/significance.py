@@ -1,0 +1,283 @@
+"""How sure a difference between two systems is, on the same utterances: paired tests by speaker.
+
+Errors of one speaker come together: an accent, a microphone, a habit. What is drawn at random is
+therefore the speaker, with all of his or her utterances, and never an utterance alone (Liu & Peng
+2020, "Statistical testing on ASR performance via blockwise bootstrap", arXiv:1912.09508).
+
+- `intervals`: the block bootstrap by speaker (Bisani & Ney 2004), its percentiles moved outwards
+  for few speakers (Hesterberg 2015, "What teachers should know about the bootstrap": the expanded
+  percentile interval), without which intervals of 95 % held 91 to 93 % with 16 simulated speakers.
+- `sign_flips`: the permutation test whose null hypothesis is that a speaker's difference might as
+  well have had the other sign. It holds its level with any number of speakers.
+- `mapsswe`, `mcnemar`: NIST's `sc_stats` (Gillick & Cox 1989), which take errors of segments and of
+  utterances as independent of each other: a second opinion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import starmap
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from speechtl.metrics import OPERATIONS
+
+__all__ = [
+    "Bootstrapped",
+    "Interval",
+    "Mapsswe",
+    "Mcnemar",
+    "Pairs",
+    "SignFlips",
+    "Steps",
+    "holm",
+    "intervals",
+    "mapsswe",
+    "mcnemar",
+    "sign_flips",
+]
+
+RESAMPLES = 10_000
+"""Of the bootstrap, and the sign flips that are drawn where they are too many to try them all."""
+
+ENUMERATED = 16
+"""Speakers up to whom all sign flips are tried: 2 to this power of them."""
+
+CONFIDENCE = 0.95
+
+_DRAWN = 2_000_000  # speakers that are drawn at once, 16 MB
+_BOUNDARY = 2  # words right in both systems that part two segments, as `sc_stats` has it
+
+Interval = tuple[float, float]
+_Counts = npt.NDArray[np.int64]
+Steps = npt.NDArray[np.uint8]
+"""An alignment, as `metrics.align` gives it."""
+
+_EQUAL, _INSERT = OPERATIONS.index("equal"), OPERATIONS.index("insert")
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Two systems' errors in the same utterances; all arrays are `(utterances,)`.
+
+    Attributes:
+        speakers: Who speaks, as numbers.
+        words: Reference words.
+        base: Word errors of the first system.
+        adapted: Word errors of the second.
+    """
+
+    speakers: _Counts
+    words: _Counts
+    base: _Counts
+    adapted: _Counts
+
+    def by_speaker(self) -> npt.NDArray[np.float64]:
+        """Return each speaker's words and both systems' errors, `(speakers, 3)`."""
+        names, places = np.unique(self.speakers, return_inverse=True)
+        columns = (self.words, self.base, self.adapted)
+        return np.stack([np.bincount(places, each, len(names)) for each in columns], axis=1)
+
+
+# --- intervals ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapped:
+    """Intervals of 95 % (fractions); None where there are fewer than two speakers."""
+
+    base: Interval | None
+    adapted: Interval | None
+    difference: Interval | None
+
+
+def intervals(pairs: Pairs, *, seed: int, resamples: int = RESAMPLES) -> Bootstrapped:
+    """Return the intervals of both WERs and of adapted - base, by bootstrap over the speakers.
+
+    Args:
+        pairs: The errors.
+        seed: Draws the resamples.
+        resamples: How many; each has as many speakers as there are.
+    """
+    sums = pairs.by_speaker()
+    count = len(sums)
+    if count < 2:
+        return Bootstrapped(None, None, None)
+    rng = np.random.default_rng(seed)
+    parts = _parts(resamples, max(1, _DRAWN // count))
+    drawn = np.concatenate([_drawn(rng, size, count) @ sums for size in parts])
+    drawn = drawn[drawn[:, 0] > 0]  # a rate over no word is none
+    if not len(drawn):
+        return Bootstrapped(None, None, None)
+    base, adapted = drawn[:, 1] / drawn[:, 0], drawn[:, 2] / drawn[:, 0]
+    tail = _tail(count)
+
+    def between(values: npt.NDArray[np.float64]) -> Interval:
+        low, high = np.quantile(values, [tail, 1 - tail])
+        return float(low), float(high)
+
+    return Bootstrapped(between(base), between(adapted), between(adapted - base))
+
+
+def _drawn(rng: np.random.Generator, resamples: int, speakers: int) -> npt.NDArray[np.float64]:
+    """Return how often each speaker is in each resample, `(resamples, speakers)`."""
+    places = rng.integers(speakers, size=(resamples, speakers), dtype=np.int32)
+    places += speakers * np.arange(resamples, dtype=np.int32)[:, None]
+    counts = np.bincount(places.ravel(), minlength=resamples * speakers)
+    return counts.reshape(resamples, speakers).astype(np.float64)
+
+
+def _tail(speakers: int) -> float:
+    """Return the share of resamples beyond each end of an expanded percentile interval."""
+    wider = math.sqrt(speakers / (speakers - 1))
+    return float(stats.norm.cdf(wider * stats.t.ppf((1 - CONFIDENCE) / 2, speakers - 1)))
+
+
+def _parts(total: int, largest: int) -> Iterator[int]:
+    while total > 0:
+        yield min(total, largest)
+        total -= largest
+
+
+# --- tests ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SignFlips:
+    """The permutation test over speakers: its p, two-sided, and the least p that it could have."""
+
+    p_value: float
+    least_p_value: float
+    speakers: int
+
+
+def sign_flips(pairs: Pairs, *, seed: int, resamples: int = RESAMPLES) -> SignFlips:
+    """Return how often a sum of errors' differences as large comes of flipped signs.
+
+    All flips are tried for up to 16 speakers; else so many are drawn (Phipson & Smyth 2010,
+    "Permutation p-values should never be zero").
+    """
+    sums = pairs.by_speaker()
+    differences = (sums[:, 2] - sums[:, 1]).astype(np.int64)
+    count = len(differences)
+    seen = abs(int(differences.sum()))
+    if count <= ENUMERATED:
+        flipped = np.zeros(1, dtype=np.int64)
+        for each in differences:
+            flipped = np.concatenate([flipped + each, flipped - each])
+        p = float(np.mean(np.abs(flipped) >= seen))
+        return SignFlips(p, min(1.0, 2.0 / 2**count), count)
+    rng = np.random.default_rng(seed)
+    larger = sum(
+        int((np.abs(_signs(rng, size, count) @ differences) >= seen).sum())
+        for size in _parts(resamples, max(1, _DRAWN // count))
+    )
+    return SignFlips((larger + 1) / (resamples + 1), 1 / (resamples + 1), count)
+
+
+def _signs(rng: np.random.Generator, rows: int, columns: int) -> _Counts:
+    return 2 * rng.integers(2, size=(rows, columns), dtype=np.int64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mapsswe:
+    """The matched-pair sentence-segment word error test: segments, Z, and its two-sided p."""
+
+    segments: int
+    z: float
+    p_value: float
+
+
+def mapsswe(alignments: Iterable[tuple[Steps, Steps]]) -> Mapsswe:
+    """Return the test of Gillick & Cox (1989) as NIST's `sc_stats` computes it.
+
+    Each utterance is cut at every two words that both systems have right; the errors of the two
+    in the segments that hold any are compared by a Z test. Like `sc_stats`, whose table has two
+    decimals, p is that of a Z without its third.
+
+    Args:
+        alignments: Of each utterance the base's and the adapted model's steps (`metrics.align`).
+    """
+    errors = np.concatenate([np.empty((0, 2), dtype=np.int64), *starmap(_segments, alignments)])
+    differences = errors[:, 0] - errors[:, 1]
+    count = len(differences)
+    spread = float(differences.std(ddof=1)) if count > 1 else 0.0
+    z = float(differences.mean()) / (spread / math.sqrt(count)) if spread else 0.0
+    p = 2 * float(stats.norm.sf(math.floor(100 * abs(z)) / 100))
+    return Mapsswe(count, z, p)
+
+
+@numba.njit(cache=True, nogil=True)
+def _segments(base: Steps, adapted: Steps) -> _Counts:
+    """Return both systems' errors in each segment of an utterance that has any, `(segments, 2)`.
+
+    A segment lies between two pairs of words that both have right (or an end of the utterance).
+    """
+    found = np.zeros((len(base) + len(adapted), 2), dtype=np.int64)
+    count = i = j = right = 0
+    first_i = first_j = 0  # the last word that both had right before the segment
+    wrong = False
+    while i < len(base) or j < len(adapted):
+        while i < len(base) and base[i] == _INSERT:
+            i, right, wrong = i + 1, 0, True
+        while j < len(adapted) and adapted[j] == _INSERT:
+            j, right, wrong = j + 1, 0, True
+        both = i < len(base) and base[i] == _EQUAL and j < len(adapted) and adapted[j] == _EQUAL
+        if not both:
+            right, wrong = 0, True
+        elif not wrong:
+            first_i, first_j = i, j
+        else:
+            right += 1
+            if right == _BOUNDARY:
+                found[count, 0] = (base[max(0, first_i - 1) : i + 1] != _EQUAL).sum()
+                found[count, 1] = (adapted[max(0, first_j - 1) : j + 1] != _EQUAL).sum()
+                count += 1
+                first_i, first_j, right, wrong = i, j, 0, False
+        i, j = min(i + 1, len(base)), min(j + 1, len(adapted))
+    if wrong:
+        found[count, 0] = (base[max(0, first_i - 1) :] != _EQUAL).sum()
+        found[count, 1] = (adapted[max(0, first_j - 1) :] != _EQUAL).sum()
+        count += 1
+    return found[:count]
+
+
+@dataclass(frozen=True, slots=True)
+class Mcnemar:
+    """McNemar's exact test on utterances without an error, two-sided.
+
+    Attributes:
+        base_alone: Utterances that the base alone has right.
+        adapted_alone: Utterances that the adapted model alone has right.
+        p_value: Its p.
+    """
+
+    base_alone: int
+    adapted_alone: int
+    p_value: float
+
+
+def mcnemar(pairs: Pairs) -> Mcnemar:
+    """Return how probable so uneven a split is of the utterances that one system alone has right.
+
+    An exact binomial test, as `sc_stats` does it.
+    """
+    base = int(((pairs.base == 0) & (pairs.adapted > 0)).sum())
+    adapted = int(((pairs.base > 0) & (pairs.adapted == 0)).sum())
+    p = 1.0 if base == adapted else float(stats.binomtest(base, base + adapted).pvalue)
+    return Mcnemar(base, adapted, p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values corrected for their number (Holm 1979), in the same order."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
+    return corrected
