@@ -48,6 +48,7 @@ from speechtl.text import Normaliser
 from speechtl.text import normaliser as normaliser_named
 
 __all__ = [
+    "LEVEL",
     "SETS",
     "SYSTEMS",
     "DataFacts",

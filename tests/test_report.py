@@ -185,9 +185,32 @@ def test_names_and_numbers_read_as_english() -> None:
 
 def test_the_summary_says_the_whole_result_in_full() -> None:
     assert phrases.summary(made()).replace("\N{NO-BREAK SPACE}", " ") == (
-        "West Midlands WER 40.0 % → 20.0 %: −20.0 points absolute difference, 50.0 % relative "
-        "reduction. General WER 0.0 % → 25.0 %: +25.0 points absolute difference."
+        "West Midlands WER 40.0 % → 20.0 %: −20.0 points absolute difference (95 % interval −60.0 "
+        "to +20.0), 50.0 % relative reduction. No evidence of a change: too few speakers (2) to "
+        "show any. General WER 0.0 % → 25.0 %: +25.0 points absolute difference. No evidence of a "
+        "change: too few speakers (1) to show any."
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"verdict": "improved", "corrected_p_value": 0.0312}, "Improved (p = 0.031, 9 speakers)."),
+        ({"verdict": "worse", "corrected_p_value": 0.0004}, "Worse (p < 0.001, 9 speakers)."),
+        (
+            {"verdict": "no evidence", "corrected_p_value": 0.4},
+            "No evidence of a change (p = 0.400, 9 speakers).",
+        ),
+        ({"verdict": "within budget"}, "Within the limit of forgetting (9 speakers)."),
+        ({"verdict": "over budget"}, "Beyond the limit of forgetting (9 speakers)."),
+        ({"verdict": None}, ""),
+    ],
+)
+def test_a_verdict_is_a_sentence(changes: dict[str, Any], told: str) -> None:
+    score = made().sets["target"]
+    judged = {"speakers": 9, "least_p_value": 2 / 512, **changes}
+    score = dataclasses.replace(score, difference=dataclasses.replace(score.difference, **judged))
+    assert phrases.verdict(score) == told
 
 
 # --- terminal -------------------------------------------------------------------------------------
@@ -281,7 +304,8 @@ def test_the_card_names_the_base_without_its_maker_s_folders(model: str, expecte
 def test_the_html_report_begins_with_the_result() -> None:
     page = Page(html.render(made(), HYPOTHESES, audio=False))
     assert "West Midlands WER 40.0 % →to 20.0 %" in page.words
-    assert "−20.0 points absolute difference, 50.0 % relative reduction" in page.words
+    assert "−20.0 points absolute difference (95 % interval −60.0 to +20.0), 50.0 %" in page.words
+    assert "No evidence of a change: too few speakers (2) to show any." in page.words
     assert page.words.index("West Midlands WER") < page.words.index("Before and after")
 
 

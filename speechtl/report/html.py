@@ -31,6 +31,7 @@ from speechtl.report.phrases import (
     set_name,
     sweep_outcome,
     trained_how,
+    verdict,
 )
 from speechtl.scoring import Hypotheses, Hypothesis, Report, SetScore
 
@@ -89,6 +90,7 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         count=count,
         percent=percent,
         points=points,
+        verdict=verdict,
     )
     top = axis_top(
         rate

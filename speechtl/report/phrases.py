@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speechtl.scoring import LabelRound, Report, RunFacts, SetScore
+from speechtl.scoring import LEVEL, LabelRound, Report, RunFacts, SetScore
 
 __all__ = [
     "accent_name",
@@ -23,6 +23,7 @@ __all__ = [
     "sweep_outcome",
     "trained",
     "trained_how",
+    "verdict",
 ]
 
 NONE = "–"
@@ -200,21 +201,44 @@ def change(score: SetScore) -> str:
     """Return what became of the WER of a set, in words and in full."""
     difference = score.difference
     text = f"{points(difference.wer)} absolute difference"
+    if difference.interval is not None:
+        low, high = (points(end, unit=False) for end in difference.interval)
+        text += f" (95{SPACE}% interval {low} to {high})"
     if difference.wer_relative_reduction is None:
         return text
     return f"{text}, {percent(difference.wer_relative_reduction)} relative reduction"
 
 
+def verdict(score: SetScore) -> str:
+    """Return what the change of a set is worth, in a sentence; nothing where it was not judged."""
+    difference = score.difference
+    least, p_value = difference.least_p_value, difference.corrected_p_value
+    if difference.verdict is None or least is None or p_value is None:
+        return ""
+    speakers = count(difference.speakers, "speaker")
+    if difference.verdict == "no evidence" and least > LEVEL:
+        return f"No evidence of a change: too few speakers ({difference.speakers}) to show any."
+    found = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    return {
+        "improved": f"Improved ({found}, {speakers}).",
+        "no evidence": f"No evidence of a change ({found}, {speakers}).",
+        "worse": f"Worse ({found}, {speakers}).",
+        "within budget": f"Within the limit of forgetting ({speakers}).",
+        "over budget": f"Beyond the limit of forgetting ({speakers}).",
+    }[difference.verdict]
+
+
 def headline(report: Report, name: str) -> str:
-    """Return a set's result in one line: WER before, WER after, and the change."""
+    """Return a set's result: WER before, WER after, the change, and what that is worth."""
     score = report.sets[name]
     before, after = percent(score.base.wer), percent(score.adapted.wer)
-    return f"{set_name(report, name)} WER {before} → {after}: {change(score)}"
+    told = f"{set_name(report, name)} WER {before} → {after}: {change(score)}. {verdict(score)}"
+    return told.rstrip()
 
 
 def summary(report: Report) -> str:
-    """Return the whole result in one sentence for each set."""
-    return " ".join(f"{headline(report, name)}." for name in report.sets)
+    """Return the whole result, set by set."""
+    return " ".join(headline(report, name) for name in report.sets)
 
 
 def _became(before: float | None, after: float | None) -> str:
