@@ -158,7 +158,7 @@ def _steps(
 ) -> npt.NDArray[np.uint8]:
     """Return the cheapest way from an empty text to both, word by word."""
     rows, columns = len(reference), len(hypothesis)
-    cost = np.empty((rows + 1, columns + 1), dtype=np.int64)
+    cost = np.empty((rows + 1, columns + 1), dtype=np.int32)
     came = np.empty((rows + 1, columns + 1), dtype=np.uint8)
     cost[:, 0] = _GAP * np.arange(rows + 1)
     cost[0, :] = _GAP * np.arange(columns + 1)

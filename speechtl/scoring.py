@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -38,17 +38,18 @@ from speechtl.significance import (
     Mcnemar,
     Pairs,
     Steps,
+    Verdict,
     holm,
     intervals,
     mapsswe,
     mcnemar,
     sign_flips,
+    verdict,
 )
 from speechtl.text import Normaliser
 from speechtl.text import normaliser as normaliser_named
 
 __all__ = [
-    "LEVEL",
     "SETS",
     "SYSTEMS",
     "DataFacts",
@@ -79,11 +80,6 @@ SETS = ("target", "general")
 
 SYSTEMS = ("base", "adapted")
 """`base` is the model before adaptation, `adapted` the same model after it."""
-
-Verdict = Literal["improved", "no evidence", "worse", "within budget", "over budget"]
-
-LEVEL = 0.05
-"""Of a test: a p-value up to it is evidence."""
 
 EXAMPLES = 10
 """How many of the most repaired, and of the most broken, utterances a set keeps."""
@@ -329,7 +325,7 @@ class Difference:
         corrected_p_value: `p_value`, corrected for the number of sets (Holm 1979).
         test: What the p-value is of.
         speakers: How many speakers the interval and the test rest on.
-        verdict: What follows, see `judged`.
+        verdict: What follows, see `significance.verdict`.
         other_tests: Second opinions.
     """
 
@@ -625,13 +621,7 @@ def score(
 def judged(sets: Mapping[str, SetScore], *, max_forgetting: float | None) -> dict[str, SetScore]:
     """Return the sets with a verdict each, p-values corrected for their number (Holm 1979).
 
-    The accent (`target`) has `improved` where the WER is lower, the corrected p-value at most 0.05
-    and the whole interval below zero; `worse` where all of that holds the other way round; else
-    there is `no evidence`, which is what fewer than six speakers always give.
-
-    The general accent is `within budget` where the whole interval of its difference is at most
-    `max_forgetting` points, `over budget` where the whole of it is more. Where it is neither, or
-    nothing limits it, it is judged as the accent is.
+    The general accent has a budget, `max_forgetting` (points); see `significance.verdict`.
     """
     given = (each.difference.p_value for each in sets.values())
     p_values = [1.0 if each is None else each for each in given]
@@ -639,24 +629,13 @@ def judged(sets: Mapping[str, SetScore], *, max_forgetting: float | None) -> dic
     for (name, each), p_value in zip(sets.items(), holm(p_values), strict=True):
         difference = dataclasses.replace(each.difference, corrected_p_value=p_value)
         budget = max_forgetting if name == "general" else None
-        verdict = _verdict(difference, None if budget is None else budget / 100)
+        reached = verdict(
+            difference.interval, p_value, budget=None if budget is None else budget / 100
+        )
         found[name] = dataclasses.replace(
-            each, difference=dataclasses.replace(difference, verdict=verdict)
+            each, difference=dataclasses.replace(difference, verdict=reached)
         )
     return found
-
-
-def _verdict(difference: Difference, budget: float | None) -> Verdict:
-    if difference.interval is None or difference.corrected_p_value is None:
-        return "no evidence"
-    low, high = difference.interval
-    if budget is not None and high <= budget:
-        return "within budget"
-    if budget is not None and low > budget:
-        return "over budget"
-    if difference.corrected_p_value > LEVEL or low <= 0 <= high:
-        return "no evidence"
-    return "improved" if high < 0 else "worse"
 
 
 def _pairs(before: Sequence[_Counted], after: Sequence[_Counted]) -> Pairs:

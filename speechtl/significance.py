@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import starmap
+from typing import Literal
 
 import numba
 import numpy as np
@@ -28,6 +29,7 @@ from scipy import stats
 from speechtl.metrics import OPERATIONS
 
 __all__ = [
+    "LEVEL",
     "Bootstrapped",
     "Interval",
     "Mapsswe",
@@ -35,11 +37,13 @@ __all__ = [
     "Pairs",
     "SignFlips",
     "Steps",
+    "Verdict",
     "holm",
     "intervals",
     "mapsswe",
     "mcnemar",
     "sign_flips",
+    "verdict",
 ]
 
 RESAMPLES = 10_000
@@ -49,6 +53,11 @@ ENUMERATED = 16
 """Speakers up to whom all sign flips are tried: 2 to this power of them."""
 
 CONFIDENCE = 0.95
+
+LEVEL = 0.05
+"""Of a test: a p-value up to it is evidence."""
+
+Verdict = Literal["improved", "no evidence", "worse", "within budget", "over budget"]
 
 _DRAWN = 2_000_000  # speakers that are drawn at once, 16 MB
 _BOUNDARY = 2  # words right in both systems that part two segments, as `sc_stats` has it
@@ -281,3 +290,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = highest
     return corrected
+
+
+def verdict(interval: Interval | None, p_value: float, *, budget: float | None = None) -> Verdict:
+    """Return what a difference of WERs, adapted - base, is evidence of.
+
+    `improved` where the whole interval is below zero and the p-value at most 0.05; `worse` where it
+    is above zero and the p-value as small; else `no evidence`, which is what fewer than six
+    speakers always give. Each condition errs alone: the bootstrap is somewhat too sure of few
+    speakers, and the permutation test asks for the difference's sign alone.
+
+    With a budget, `within budget` where the whole interval is at most that, `over budget` where the
+    whole of it is more; where it is neither, the difference is judged as without.
+
+    Args:
+        interval: Of 95 % (fractions); None where there is none.
+        p_value: Of a test that there is no difference.
+        budget: By how much the WER may rise (a fraction).
+    """
+    if interval is None:
+        return "no evidence"
+    low, high = interval
+    if budget is not None and high <= budget:
+        return "within budget"
+    if budget is not None and low > budget:
+        return "over budget"
+    if p_value > LEVEL or low <= 0 <= high:
+        return "no evidence"
+    return "improved" if high < 0 else "worse"

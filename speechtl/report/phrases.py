@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speechtl.scoring import LEVEL, LabelRound, Report, RunFacts, SetScore
+from speechtl.scoring import LabelRound, Report, RunFacts, SetScore
+from speechtl.significance import LEVEL
 
 __all__ = [
     "accent_name",
