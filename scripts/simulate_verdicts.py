@@ -107,7 +107,7 @@ def draw_power(outcomes: Sequence[Outcome], path: Path) -> None:
         )
         axes.plot(*zip(*points, strict=True), marker="o", label=f"{speakers} speakers")
     axes.set(
-        xlabel="true difference (points of WER)", ylabel="verdict “improved” (%)", ylim=(0, 101)
+        xlabel="true difference (points of WER)", ylabel="improved, or worse (%)", ylim=(0, 101)
     )
     axes.grid(alpha=0.3)
     axes.legend()
@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--draws", type=int, default=12000)
     parser.add_argument("--speakers", type=int, nargs="+", default=list(SPEAKERS))
     parser.add_argument("--picture", type=Path, help="draw how often a true difference is found")
     options = parser.parse_args()

@@ -38,6 +38,6 @@ def test_a_large_difference_is_found_and_none_is_not(
 def test_the_verdict_errs_in_one_of_twenty_and_the_interval_holds(
     speakers: int, simulation: ModuleType
 ) -> None:
-    found = simulation.simulate(speakers, effect=0.0, draws=2000)
+    found = simulation.simulate(speakers, effect=0.0, draws=12_000)
     assert found.decided <= 0.05
     assert speakers < 16 or found.held >= 0.93
