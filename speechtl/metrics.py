@@ -24,10 +24,15 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "DELETE",
+    "EQUAL",
+    "INSERT",
     "OPERATIONS",
+    "SUBSTITUTE",
     "Aligned",
     "ErrorCounts",
     "Operation",
+    "Steps",
     "align",
     "align_words",
     "character_errors",
@@ -39,7 +44,10 @@ __all__ = [
 Operation = Literal["equal", "substitute", "delete", "insert"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 """The order of `ErrorCounts`, and what the numbers of `align` stand for."""
-_EQUAL, _SUBSTITUTE, _DELETE, _INSERT = range(4)
+EQUAL, SUBSTITUTE, DELETE, INSERT = range(4)
+
+Steps = npt.NDArray[np.uint8]
+"""An alignment: its steps in order, each a place in `OPERATIONS`."""
 
 _SUBSTITUTION = 4
 _GAP = 3  # of a deletion, and of an insertion
@@ -113,7 +121,8 @@ def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
 
     White space at the ends does not count, and a run of it counts once.
     """
-    return _counts(jiwer.process_characters(_spaced(reference), _spaced(hypothesis)))
+    found = jiwer.process_characters(_spaced(reference), _spaced(hypothesis))
+    return ErrorCounts(found.hits, found.substitutions, found.deletions, found.insertions)
 
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
@@ -136,33 +145,31 @@ def align_words(reference: str, hypothesis: str) -> tuple[Aligned, ...]:
     return tuple(runs)
 
 
-def align(reference: Sequence[str], hypothesis: Sequence[str]) -> npt.NDArray[np.uint8]:
+def align(reference: Sequence[str], hypothesis: Sequence[str]) -> Steps:
     """Return the steps of an alignment in order, each a place in `OPERATIONS`."""
     numbers: dict[str, int] = {}
     said, heard = (
         np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.int64)
         for words in (reference, hypothesis)
     )
-    found: npt.NDArray[np.uint8] = _steps(said, heard)
+    found: Steps = _steps(said, heard)
     return found
 
 
-def counted(steps: npt.NDArray[np.uint8]) -> ErrorCounts:
+def counted(steps: Steps) -> ErrorCounts:
     """Return how many steps of each kind an alignment has."""
     return ErrorCounts(*np.bincount(steps, minlength=len(OPERATIONS)).tolist())
 
 
 @numba.njit(cache=True, nogil=True)
-def _steps(
-    reference: npt.NDArray[np.int64], hypothesis: npt.NDArray[np.int64]
-) -> npt.NDArray[np.uint8]:
+def _steps(reference: npt.NDArray[np.int64], hypothesis: npt.NDArray[np.int64]) -> Steps:
     """Return the cheapest way from an empty text to both, word by word."""
     rows, columns = len(reference), len(hypothesis)
     cost = np.empty((rows + 1, columns + 1), dtype=np.int32)
     came = np.empty((rows + 1, columns + 1), dtype=np.uint8)
     cost[:, 0] = _GAP * np.arange(rows + 1)
     cost[0, :] = _GAP * np.arange(columns + 1)
-    came[:, 0], came[0, :] = _DELETE, _INSERT
+    came[:, 0], came[0, :] = DELETE, INSERT
     for i in range(1, rows + 1):
         for j in range(1, columns + 1):
             same = reference[i - 1] == hypothesis[j - 1]
@@ -170,21 +177,17 @@ def _steps(
             delete, insert = cost[i - 1, j] + _GAP, cost[i, j - 1] + _GAP
             cost[i, j] = min(both, delete, insert)
             if both == cost[i, j]:
-                came[i, j] = _EQUAL if same else _SUBSTITUTE
+                came[i, j] = EQUAL if same else SUBSTITUTE
             else:
-                came[i, j] = _INSERT if insert == cost[i, j] else _DELETE
+                came[i, j] = INSERT if insert == cost[i, j] else DELETE
     steps = np.empty(rows + columns, dtype=np.uint8)
     first, i, j = rows + columns, rows, columns
     while i or j:
         first -= 1
         step = steps[first] = came[i, j]
-        i -= step != _INSERT
-        j -= step != _DELETE
+        i -= step != INSERT
+        j -= step != DELETE
     return steps[first:]
-
-
-def _counts(output: jiwer.CharacterOutput) -> ErrorCounts:
-    return ErrorCounts(output.hits, output.substitutions, output.deletions, output.insertions)
 
 
 def _spaced(text: str) -> str:

@@ -26,6 +26,7 @@ from speechtl.corpus import read_jsonl, write_jsonl
 from speechtl.errors import DataError
 from speechtl.metrics import (
     ErrorCounts,
+    Steps,
     align,
     character_errors,
     counted,
@@ -37,7 +38,6 @@ from speechtl.significance import (
     Mapsswe,
     Mcnemar,
     Pairs,
-    Steps,
     Verdict,
     holm,
     intervals,

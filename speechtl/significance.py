@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from speechtl.metrics import OPERATIONS
+from speechtl.metrics import EQUAL, INSERT, Steps
 
 __all__ = [
     "LEVEL",
@@ -36,7 +36,6 @@ __all__ = [
     "Mcnemar",
     "Pairs",
     "SignFlips",
-    "Steps",
     "Verdict",
     "holm",
     "intervals",
@@ -64,10 +63,6 @@ _BOUNDARY = 2  # words right in both systems that part two segments, as `sc_stat
 
 Interval = tuple[float, float]
 _Counts = npt.NDArray[np.int64]
-Steps = npt.NDArray[np.uint8]
-"""An alignment, as `metrics.align` gives it."""
-
-_EQUAL, _INSERT = OPERATIONS.index("equal"), OPERATIONS.index("insert")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +227,11 @@ def _segments(base: Steps, adapted: Steps) -> _Counts:
     first_i = first_j = 0  # the last word that both had right before the segment
     wrong = False
     while i < len(base) or j < len(adapted):
-        while i < len(base) and base[i] == _INSERT:
+        while i < len(base) and base[i] == INSERT:
             i, right, wrong = i + 1, 0, True
-        while j < len(adapted) and adapted[j] == _INSERT:
+        while j < len(adapted) and adapted[j] == INSERT:
             j, right, wrong = j + 1, 0, True
-        both = i < len(base) and base[i] == _EQUAL and j < len(adapted) and adapted[j] == _EQUAL
+        both = i < len(base) and base[i] == EQUAL and j < len(adapted) and adapted[j] == EQUAL
         if not both:
             right, wrong = 0, True
         elif not wrong:
@@ -244,14 +239,14 @@ def _segments(base: Steps, adapted: Steps) -> _Counts:
         else:
             right += 1
             if right == _BOUNDARY:
-                found[count, 0] = (base[max(0, first_i - 1) : i + 1] != _EQUAL).sum()
-                found[count, 1] = (adapted[max(0, first_j - 1) : j + 1] != _EQUAL).sum()
+                found[count, 0] = (base[max(0, first_i - 1) : i + 1] != EQUAL).sum()
+                found[count, 1] = (adapted[max(0, first_j - 1) : j + 1] != EQUAL).sum()
                 count += 1
                 first_i, first_j, right, wrong = i, j, 0, False
         i, j = min(i + 1, len(base)), min(j + 1, len(adapted))
     if wrong:
-        found[count, 0] = (base[max(0, first_i - 1) :] != _EQUAL).sum()
-        found[count, 1] = (adapted[max(0, first_j - 1) :] != _EQUAL).sum()
+        found[count, 0] = (base[max(0, first_i - 1) :] != EQUAL).sum()
+        found[count, 1] = (adapted[max(0, first_j - 1) :] != EQUAL).sum()
         count += 1
     return found[:count]
 
