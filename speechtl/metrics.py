@@ -38,6 +38,7 @@ __all__ = [
     "character_errors",
     "counted",
     "total",
+    "total_character_errors",
     "word_errors",
 ]
 
@@ -51,6 +52,7 @@ Steps = npt.NDArray[np.uint8]
 
 _SUBSTITUTION = 4
 _GAP = 3  # of a deletion, and of an insertion
+_TOGETHER = 1000  # utterances that jiwer counts at once: it keeps all that it found, as objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,25 @@ def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
 
     White space at the ends does not count, and a run of it counts once.
     """
-    found = jiwer.process_characters(_spaced(reference), _spaced(hypothesis))
-    return ErrorCounts(found.hits, found.substitutions, found.deletions, found.insertions)
+    return total_character_errors([reference], [hypothesis])
+
+
+def total_character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCounts:
+    """Return the character errors of all utterances together, as `character_errors` counts them."""
+    hits, said, heard = 0, [], []
+    for pair in zip(references, hypotheses, strict=True):
+        first, second = map(_spaced, pair)
+        if first == second:
+            hits += len(first)
+        else:
+            said.append(first)
+            heard.append(second)
+    counts = ErrorCounts(hits)
+    for first in range(0, len(said), _TOGETHER):
+        part = slice(first, first + _TOGETHER)
+        found = jiwer.process_characters(said[part], heard[part])
+        counts += ErrorCounts(found.hits, found.substitutions, found.deletions, found.insertions)
+    return counts
 
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:

@@ -9,6 +9,8 @@ therefore the speaker, with all of his or her utterances, and never an utterance
   percentile interval), without which intervals of 95 % held 91 to 93 % with 16 simulated speakers.
 - `sign_flips`: the permutation test whose null hypothesis is that a speaker's difference might as
   well have had the other sign. It holds its level with any number of speakers.
+- `group_intervals`, `ratio_interval`: the same for parts of a set, and for one speaker.
+- `smallest_detectable`: the difference that a set of such speakers would have shown.
 - `mapsswe`, `mcnemar`: NIST's `sc_stats` (Gillick & Cox 1989), which take errors of segments and of
   utterances as independent of each other: a second opinion.
 """
@@ -19,7 +21,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import starmap
-from typing import Literal
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -37,11 +39,15 @@ __all__ = [
     "Pairs",
     "SignFlips",
     "Verdict",
+    "group_intervals",
     "holm",
     "intervals",
     "mapsswe",
     "mcnemar",
+    "ratio_interval",
     "sign_flips",
+    "smallest_detectable",
+    "unpaired_interval",
     "verdict",
 ]
 
@@ -55,6 +61,12 @@ CONFIDENCE = 0.95
 
 LEVEL = 0.05
 """Of a test: a p-value up to it is evidence."""
+
+POWER = 0.8
+"""How often a difference is found that a test set is said to be able to show."""
+
+FEW_SPEAKERS = 8
+"""Below so many, a bootstrap has too little to draw from: its interval is told with a caution."""
 
 Verdict = Literal["improved", "no evidence", "worse", "within budget", "over budget"]
 
@@ -108,24 +120,148 @@ def intervals(pairs: Pairs, *, seed: int, resamples: int = RESAMPLES) -> Bootstr
         seed: Draws the resamples.
         resamples: How many; each has as many speakers as there are.
     """
+    found = group_intervals(
+        pairs, np.ones((1, len(pairs.words)), dtype=bool), seed=seed, resamples=resamples
+    )
+    return found[0]
+
+
+def group_intervals(
+    pairs: Pairs, groups: npt.NDArray[np.bool_], *, seed: int, resamples: int = RESAMPLES
+) -> list[Bootstrapped]:
+    """Return the intervals of parts of a set: what was drawn are its speakers, as for the whole.
+
+    Args:
+        pairs: The errors.
+        groups: Which utterances are in each part, `(groups, utterances)`.
+        seed: Draws the resamples.
+        resamples: How many.
+    """
+    sums = _sums(pairs, groups)
+    rates = _resampled(sums, seed=seed, resamples=resamples)
+    speakers = (sums.any(axis=2)).sum(axis=0)
+    return [_bootstrapped(*each, speakers=int(n)) for each, n in zip(rates, speakers, strict=True)]
+
+
+def unpaired_interval(
+    first: Pairs, second: Pairs, *, seed: int, resamples: int = RESAMPLES
+) -> Interval | None:
+    """Return the interval of 95 % of how much more the first's WER changed than the second's.
+
+    The two are different people: each set's speakers are drawn by themselves.
+    """
+    changes = []
+    for number, pairs in enumerate((first, second)):
+        sums = _sums(pairs, np.ones((1, len(pairs.words)), dtype=bool))
+        if len(sums) < 2:
+            return None
+        [(base, adapted)] = _resampled(sums, seed=seed + number, resamples=resamples)
+        changes.append(adapted - base)
+    kept = min(map(len, changes))  # a resample without a word has no rate
+    if not kept:
+        return None
+    fewer = min(len(np.unique(pairs.speakers)) for pairs in (first, second))
+    return _between(changes[0][:kept] - changes[1][:kept], speakers=fewer)
+
+
+def _sums(pairs: Pairs, groups: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return each speaker's words and both systems' errors by group, `(speakers, groups, 3)`."""
+    names, places = np.unique(pairs.speakers, return_inverse=True)
+    columns = (pairs.words, pairs.base, pairs.adapted)
+    return np.stack(
+        [
+            np.stack([np.bincount(places, each * group, len(names)) for each in columns], axis=1)
+            for group in groups
+        ],
+        axis=1,
+    )
+
+
+_Rates = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def _resampled(sums: npt.NDArray[np.float64], *, seed: int, resamples: int) -> list[_Rates]:
+    """Return both systems' WERs of each group in the resamples that have a word of it."""
+    count, groups, _ = sums.shape
+    if count < 2:
+        return [(np.empty(0), np.empty(0))] * groups
+    rng = np.random.default_rng(seed)
+    flat = sums.reshape(count, -1)
+    parts = _parts(resamples, max(1, _DRAWN // count))
+    drawn = np.concatenate([_drawn(rng, size, count) @ flat for size in parts])
+    found = []
+    for words, base, adapted in drawn.reshape(-1, groups, 3).transpose(1, 2, 0):
+        there = words > 0  # a rate over no word is none
+        found.append((base[there] / words[there], adapted[there] / words[there]))
+    return found
+
+
+def _bootstrapped(
+    base: npt.NDArray[np.float64], adapted: npt.NDArray[np.float64], *, speakers: int
+) -> Bootstrapped:
+    if not len(base) or speakers < 2:
+        return Bootstrapped(None, None, None)
+    return Bootstrapped(
+        _between(base, speakers=speakers),
+        _between(adapted, speakers=speakers),
+        _between(adapted - base, speakers=speakers),
+    )
+
+
+def _between(values: npt.NDArray[np.float64], *, speakers: int) -> Interval:
+    tail = _tail(speakers)
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def ratio_interval(words: _Counts, errors: _Counts) -> Interval | None:
+    """Return the interval of 95 % of one speaker's rate, whose utterances are taken as drawn.
+
+    That of a ratio of two sums (Cochran 1977, "Sampling techniques", section 6.3), with Student's
+    quantile: of this speaker in other sentences, not of other speakers. Rates below zero are cut
+    off where there is no error below zero.
+
+    Args:
+        words: Reference words of each utterance, `(utterances,)`.
+        errors: Errors of each; those of a difference may be negative.
+
+    Returns:
+        None with fewer than two utterances, or no word.
+    """
+    count, total = len(words), int(words.sum())
+    if count < 2 or not total:
+        return None
+    rate = float(errors.sum()) / total
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * _standard_error(words, errors)
+    low = rate - reach if (errors < 0).any() else max(0.0, rate - reach)
+    return low, rate + reach
+
+
+def _standard_error(words: npt.NDArray[Any], errors: npt.NDArray[Any]) -> float:
+    """Return the standard error of sum(errors) / sum(words) over what was drawn."""
+    count, total = len(words), float(words.sum())
+    left = errors - words * (float(errors.sum()) / total)
+    return math.sqrt(count / (count - 1) * float((left**2).sum())) / total
+
+
+def smallest_detectable(pairs: Pairs) -> float | None:
+    """Return the least true difference of WERs (a fraction) found in four such test sets of five.
+
+    A difference is found where a test at a level of 0.05 tells it from none: so large a one lies
+    the two quantiles of Student's distribution away from zero, in standard errors of the observed
+    difference over the speakers (Cohen 1988, "Statistical power analysis", chapter 2).
+
+    Returns:
+        None where no p-value of the sign flips is small enough (fewer than six speakers), or where
+        no speaker's errors changed, which says nothing of how much they would.
+    """
     sums = pairs.by_speaker()
     count = len(sums)
-    if count < 2:
-        return Bootstrapped(None, None, None)
-    rng = np.random.default_rng(seed)
-    parts = _parts(resamples, max(1, _DRAWN // count))
-    drawn = np.concatenate([_drawn(rng, size, count) @ sums for size in parts])
-    drawn = drawn[drawn[:, 0] > 0]  # a rate over no word is none
-    if not len(drawn):
-        return Bootstrapped(None, None, None)
-    base, adapted = drawn[:, 1] / drawn[:, 0], drawn[:, 2] / drawn[:, 0]
-    tail = _tail(count)
-
-    def between(values: npt.NDArray[np.float64]) -> Interval:
-        low, high = np.quantile(values, [tail, 1 - tail])
-        return float(low), float(high)
-
-    return Bootstrapped(between(base), between(adapted), between(adapted - base))
+    if 2.0 / 2**count > LEVEL or not sums[:, 0].sum():
+        return None
+    error = _standard_error(sums[:, 0], sums[:, 2] - sums[:, 1])
+    found, missed = stats.t.ppf([1 - LEVEL / 2, POWER], count - 1)
+    return float(found + missed) * error or None
 
 
 def _drawn(rng: np.random.Generator, resamples: int, speakers: int) -> npt.NDArray[np.float64]:
