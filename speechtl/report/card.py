@@ -18,11 +18,16 @@ from speechtl.report.phrases import (
     accent_name,
     base_note,
     count,
+    disparity,
+    gain,
     headline,
     kept_weights,
     label_rounds,
+    leaks,
     percent,
+    power,
     set_name,
+    silence,
     sweep_outcome,
     trained,
 )
@@ -60,8 +65,17 @@ def render(report: Report) -> str:
         model=_model_name(report),
         headlines=[headline(report, name) for name in report.sets],
         scores=markdown.scores_table(report),
+        details=_details(report),
         warnings=_licence_warnings(report.facts.licences),
     )
+
+
+def _details(report: Report) -> list[str]:
+    """Return what else of the scores a user of the model should know."""
+    lines = [gain(report), disparity(report)]
+    lines += [f"{set_name(report, name)}: {power(score)}" for name, score in report.sets.items()]
+    lines += [f"Leakage. {line}" for line in leaks(report.facts)]
+    return [line for line in (*lines, silence(report)) if line]
 
 
 def _front_matter(report: Report) -> dict[str, Any]:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from speechtl.report.phrases import accent_name, axis_end, percent
-from speechtl.scoring import Epoch, RunFacts
+from speechtl.scoring import Epoch, RunFacts, SetScore, SpeakerScore
 
-__all__ = ["Curve", "Drawn", "Label", "Line", "SweepChart", "axis_top", "curves", "sweep_chart"]
+__all__ = [
+    "Curve",
+    "Drawn",
+    "Effect",
+    "Label",
+    "Line",
+    "Slope",
+    "SlopeChart",
+    "SweepChart",
+    "axis_top",
+    "curves",
+    "effects",
+    "slope_chart",
+    "sweep_chart",
+]
 
 HEIGHT = 220
 """Pixels from the top of the sweep's chart down to 0: fixed, so that no label covers another."""
@@ -132,6 +147,164 @@ def _curve(
         values=labels,
         kept=epochs.index(kept) if kept in epochs else None,
     )
+
+
+# --- differences ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """A set's difference on an axis whose middle is zero, in per cent of its width.
+
+    Attributes:
+        set: The set's key.
+        at: Where the difference lies.
+        low: Where its interval begins; None where there is none.
+        high: Where it ends.
+        detectable: How far from the middle differences are that the set can show; None where that
+            is not known.
+        budget: Where the limit of forgetting lies; None where there is none.
+    """
+
+    set: str
+    at: float
+    low: float | None
+    high: float | None
+    detectable: float | None
+    budget: float | None
+
+
+def effects(
+    sets: Mapping[str, SetScore], *, max_forgetting: float | None
+) -> tuple[float, list[Effect]]:
+    """Return the end of the axis (a fraction; it begins as far below zero) and the sets on it.
+
+    Args:
+        sets: The scores by set; one without a difference is left out.
+        max_forgetting: The limit of forgetting of the general accent (points).
+    """
+    budget = None if max_forgetting is None else max_forgetting / 100
+    differences = {name: each.difference for name, each in sets.items()}
+    reach = [
+        abs(end)
+        for each in differences.values()
+        if each.wer is not None
+        for end in (each.wer, *(each.interval or ()))
+    ]
+    top = axis_top(reach)
+
+    def place(value: float | None) -> float | None:
+        return None if value is None else round(50 + 50 * max(-1.0, min(1.0, value / top)), 2)
+
+    found = []
+    for name, each in differences.items():
+        if (at := place(each.wer)) is None:
+            continue
+        low, high = each.interval or (None, None)
+        least = each.smallest_detectable
+        found.append(
+            Effect(
+                set=name,
+                at=at,
+                low=place(low),
+                high=place(high),
+                detectable=None if least is None else round(50 * min(1.0, least / top), 2),
+                budget=place(budget) if name == "general" and budget and budget <= top else None,
+            )
+        )
+    return top, found
+
+
+# --- speakers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slope:
+    """A speaker's line from the rate before to the rate after, heights in pixels from the top.
+
+    Attributes:
+        name: Who.
+        before: Height of the rate before.
+        after: Height of the rate after.
+        kind: "better", "worse" or "same".
+        label: What stands at its end; "" where the chart has too many speakers for that.
+        label_at: The label's baseline.
+        told: The whole, for who hovers or listens.
+    """
+
+    name: str
+    before: float
+    after: float
+    kind: str
+    label: str
+    label_at: float
+    told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlopeChart:
+    """Every speaker's WER before and after, `height` pixels high, from 0 to `top`."""
+
+    height: int
+    top: str
+    slopes: tuple[Slope, ...]
+
+
+SLOPE_LABELS = 24
+"""Speakers up to whom each line has its speaker's name."""
+
+LABEL_LETTERS = 15
+"""Letters of a speaker's name that a phone has room for, beside the chart."""
+
+
+def slope_chart(speakers: Sequence[SpeakerScore]) -> SlopeChart | None:
+    """Return the speakers' lines; None where no speaker has a rate before and after."""
+    rated = [
+        (each, each.base_wer, each.adapted_wer)
+        for each in speakers
+        if each.base_wer is not None and each.adapted_wer is not None
+    ]
+    if not rated:
+        return None
+    labelled = len(rated) <= SLOPE_LABELS
+    height = max(200, LEADING * len(rated) + 20) if labelled else 320
+    top = axis_top(rate for _, *rates in rated for rate in rates)
+    ends = [height * (1 - after / top) for _, _, after in rated]
+    baselines = _spread(ends, gap=LEADING, floor=height + 6.0)
+    return SlopeChart(
+        height=height,
+        top=axis_end(top),
+        slopes=tuple(
+            Slope(
+                name=each.speaker,
+                before=round(height * (1 - before / top), 1),
+                after=round(end, 1),
+                kind="better" if after < before else "worse" if after > before else "same",
+                label=_short(each.speaker) if labelled else "",
+                label_at=round(baseline + 5, 1),
+                told=f"{each.speaker}: {percent(before)} to {percent(after)}",
+            )
+            for (each, before, after), end, baseline in zip(rated, ends, baselines, strict=True)
+        ),
+    )
+
+
+def _short(name: str) -> str:
+    # Names of a corpus often begin alike.
+    return name if len(name) <= LABEL_LETTERS else f"…{name[1 - LABEL_LETTERS :]}"
+
+
+def _spread(heights: Sequence[float], *, gap: float, floor: float) -> list[float]:
+    """Return the heights moved as little as need be to lie `gap` apart, none below `floor`."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    moved = list(heights)
+    for upper, lower in itertools.pairwise(order):
+        moved[lower] = max(moved[lower], moved[upper] + gap)
+    limit = floor
+    for place in reversed(order):
+        moved[place] = min(moved[place], limit)
+        limit = moved[place] - gap
+    return moved
 
 
 # --- the sweep ------------------------------------------------------------------------------------

@@ -17,22 +17,33 @@ from matplotlib import image
 from speechtl.audio import SAMPLE_RATE, Waveform, read
 from speechtl.errors import DataError
 from speechtl.metrics import align_words
-from speechtl.report.charts import axis_top, curves, sweep_chart
+from speechtl.report.charts import axis_top, curves, effects, slope_chart, sweep_chart
 from speechtl.report.phrases import (
     accent_name,
     axis_end,
     base_note,
     change,
     count,
+    disparity,
+    evidence,
+    gain,
+    interval,
     kept_weights,
     label_rounds,
+    leaks,
+    p_text,
     percent,
     points,
+    power,
     set_name,
+    short_verdict,
+    signs,
+    silence,
     sweep_outcome,
     trained_how,
     verdict,
 )
+from speechtl.report.words import confusion_lists
 from speechtl.scoring import Hypotheses, Hypothesis, Report, SetScore
 
 __all__ = ["render"]
@@ -41,7 +52,7 @@ AUDIO_BUDGET = 3_500_000
 """Bytes of recordings and pictures (as base64) in a report at most: it stays below 5 MB."""
 
 SPEAKERS_AT_ONCE = 24
-"""How many speakers a set shows before the rest is folded away."""
+"""Up to how many speakers the first set's table is not folded away."""
 
 EXAMPLES_AT_ONCE = 5
 """How many utterances of a kind a set shows before the rest is folded away."""
@@ -89,15 +100,23 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         change=change,
         count=count,
         percent=percent,
+        evidence=evidence,
+        interval=interval,
+        p_text=p_text,
         points=points,
+        power=power,
+        short_verdict=short_verdict,
+        signs=signs,
         verdict=verdict,
     )
     top = axis_top(
         rate
         for score in report.sets.values()
-        for rate in (score.base.wer, score.adapted.wer)
+        for system in (score.base, score.adapted)
+        for rate in (system.wer, *(system.interval or ()))
         if rate is not None
     )
+    reach, drawn = effects(report.sets, max_forgetting=report.facts.max_forgetting)
     return environment.get_template("report.html.j2").render(
         report=report,
         facts=report.facts,
@@ -107,6 +126,14 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         label_rounds=label_rounds,
         sweep_outcome=sweep_outcome,
         trained_how=trained_how,
+        disparity=disparity(report),
+        gain=gain(report),
+        leaks=leaks(report.facts),
+        silence=silence(report),
+        reach=reach,
+        effects={each.set: each for each in drawn},
+        slope_chart=slope_chart,
+        confusion_lists=confusion_lists,
         top=top,
         speakers_top=_speakers_top,
         speakers_at_once=SPEAKERS_AT_ONCE,

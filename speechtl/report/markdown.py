@@ -9,16 +9,25 @@ from speechtl.report.phrases import (
     accent_name,
     base_note,
     count,
+    disparity,
+    gain,
     headline,
+    interval,
     kept_weights,
     label_rounds,
+    leaks,
+    p_text,
     percent,
     points,
+    power,
     set_name,
+    signs,
+    silence,
     sweep_outcome,
     trained_how,
 )
-from speechtl.scoring import Example, Report, RunFacts, SetScore
+from speechtl.report.words import confusion_lists, heard_as
+from speechtl.scoring import Example, Group, Report, RunFacts, SetScore
 
 __all__ = ["escape", "render", "scores_table", "table"]
 
@@ -30,11 +39,28 @@ def render(report: Report) -> str:
         f"# {escape(accent_name(facts.accent))}: {escape(facts.model)}, before and after",
         "\n".join(f"- **{escape(headline(report, name))}**" for name in report.sets),
         escape(base_note(facts)),
+        escape(gain(report)),
+        "\n".join(f"- Leakage: {escape(line)}" for line in leaks(facts)),
         "## Scores",
         scores_table(report),
+        escape(disparity(report)),
+        "## How sure",
+        _tests_table(report),
+        "\n".join(
+            f"- {escape(f'{set_name(report, name)}: {power(score)}')}"
+            for name, score in report.sets.items()
+        ),
+        _normalisers_table(report),
+        "\n".join(
+            f"- {escape(f'{set_name(report, name)}: {told}')}"
+            for name, score in report.sets.items()
+            if (told := signs(score))
+        ),
+        escape(silence(report)),
     ]
     for name, score in report.sets.items():
         parts += [f"## {escape(set_name(report, name))}, by speaker", _speakers_table(score)]
+        parts += [_groups_table(score), _words_table(score)]
     if facts.training:
         parts += ["## Training", escape(kept_weights(facts))]
         parts += ["\n".join(f"- {escape(line)}" for line in label_rounds(facts))]
@@ -110,9 +136,50 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#&~])", r"\\\1", re.sub(r"[\r\n\t]+", " ", text))
 
 
+def _tests_table(report: Report) -> str:
+    rows = []
+    for name, score in report.sets.items():
+        difference, other = score.difference, score.difference.other_tests
+        rows.append(
+            (
+                set_name(report, name),
+                difference.verdict or "–",
+                interval(difference.interval, signed=True),
+                *(
+                    "–" if p_value is None else p_text(p_value)
+                    for p_value in (
+                        difference.p_value,
+                        difference.corrected_p_value,
+                        None if other is None else other.mapsswe.p_value,
+                        None if other is None else other.mcnemar.p_value,
+                    )
+                ),
+            )
+        )
+    header = ("accent", "verdict", "95 % interval (points)", "sign flips", "corrected (Holm)")
+    return table((*header, "MAPSSWE", "McNemar"), rows)
+
+
+def _normalisers_table(report: Report) -> str:
+    rows = [
+        (
+            set_name(report, name),
+            f"{item.normaliser} (version {item.version})",
+            percent(item.base),
+            percent(item.adapted),
+            points(item.difference, unit=False),
+            interval(item.interval, signed=True),
+        )
+        for name, score in report.sets.items()
+        for item in score.normalised
+    ]
+    header = ("accent", "other normaliser", "WER, base", "WER, adapted", "points", "95 % interval")
+    return table(header, rows) if rows else ""
+
+
 def _speakers_table(score: SetScore) -> str:
     return table(
-        ("speaker", "utterances", "words", "WER, base", "WER, adapted"),
+        ("speaker", "utterances", "words", "WER, base", "WER, adapted", "95 % interval (points)"),
         [
             (
                 item.speaker,
@@ -120,8 +187,46 @@ def _speakers_table(score: SetScore) -> str:
                 count(item.words),
                 percent(item.base_wer),
                 percent(item.adapted_wer),
+                interval(item.difference_interval, signed=True),
             )
             for item in score.per_speaker
+        ],
+    )
+
+
+def _groups_table(score: SetScore) -> str:
+    parts = score.groups
+    rows: list[Group] = [*parts.accents, *parts.lengths, *parts.snr, *parts.prompts]
+    header = ("utterances with", "utterances", "words", "WER, base", "WER, adapted")
+    return table(
+        (*header, "95 % interval (points)"),
+        [
+            (
+                item.name,
+                count(item.utterances),
+                count(item.words),
+                percent(item.base_wer),
+                percent(item.adapted_wer),
+                interval(item.interval, signed=True),
+            )
+            for item in rows
+        ],
+    )
+
+
+def _words_table(score: SetScore) -> str:
+    if score.vocabulary is None:
+        return ""
+    found = confusion_lists(score.vocabulary)
+    return table(
+        ("confusions", "base → adapted"),
+        [
+            (
+                each.title,
+                "; ".join(f"{heard_as(row)}: {row.base} → {row.adapted}" for row in each.rows)
+                or each.nothing,
+            )
+            for each in found
         ],
     )
 
@@ -187,7 +292,9 @@ def _run_list(report: Report) -> str:
             f"{count(facts.parameters.frozen)} frozen",
         ),
         ("Seed", str(facts.seed)),
-        ("Normaliser", facts.normaliser),
+        ("Normaliser", f"{facts.normaliser} (version {report.normaliser_version or 'not known'})"),
+        *((("Folds over speakers", str(facts.folds)),) if facts.folds else ()),
+        *((("Control", facts.control),) if facts.control else ()),
         *(
             (
                 f"Data, {split}",

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speechtl.scoring import LabelRound, Report, RunFacts, SetScore
-from speechtl.significance import LEVEL
+from speechtl.leakage import Overlap
+from speechtl.scoring import (
+    Comparison,
+    LabelRound,
+    Report,
+    RunFacts,
+    SetScore,
+    Silence,
+    Spread,
+)
+from speechtl.significance import FEW_SPEAKERS, LEVEL, Interval, Verdict
 
 __all__ = [
     "accent_name",
     "axis_end",
     "base_note",
     "change",
+    "compared",
     "count",
+    "disparity",
+    "evidence",
+    "gain",
     "headline",
+    "interval",
     "kept_weights",
     "label_rounds",
     "labelling",
+    "leaks",
+    "p_text",
     "percent",
     "points",
+    "power",
     "set_name",
+    "short_verdict",
+    "signs",
+    "silence",
     "summary",
     "sweep_outcome",
     "trained",
@@ -210,23 +230,182 @@ def change(score: SetScore) -> str:
     return f"{text}, {percent(difference.wer_relative_reduction)} relative reduction"
 
 
+VERDICTS: dict[Verdict, str] = {
+    "improved": "Improved",
+    "no evidence": "No evidence of a change",
+    "worse": "Worse",
+    "within budget": "Within the limit of forgetting",
+    "over budget": "Beyond the limit of forgetting",
+}
+
+
+def short_verdict(score: SetScore) -> str:
+    """Return the verdict in two or three words; nothing where there is none."""
+    found = score.difference.verdict
+    return "" if found is None else VERDICTS[found]
+
+
 def verdict(score: SetScore) -> str:
-    """Return what the change of a set is worth, in a sentence; nothing where it was not judged."""
+    """Return what the change of a set is worth, in a sentence or two; nothing without a verdict."""
     difference = score.difference
-    least, p_value = difference.least_p_value, difference.corrected_p_value
-    if difference.verdict is None or least is None or p_value is None:
+    if difference.verdict is None:
         return ""
+    told = VERDICTS[difference.verdict]
+    if _cannot_show_any(score):
+        return f"{told}: too few speakers ({difference.speakers}) to show any."
+    return f"{told} ({_found(score)}).{_caution(score)}"
+
+
+def evidence(score: SetScore) -> str:
+    """Return what a verdict rests on: "p = 0.016, 9 speakers."; nothing without a verdict."""
+    if score.difference.verdict is None:
+        return ""
+    if _cannot_show_any(score):
+        return f"too few speakers ({score.difference.speakers}) to show any change."
+    return f"{_found(score)}.{_caution(score)}"
+
+
+def _cannot_show_any(score: SetScore) -> bool:
+    least = score.difference.least_p_value
+    return score.difference.verdict == "no evidence" and least is not None and least > LEVEL
+
+
+def _found(score: SetScore) -> str:
+    difference = score.difference
     speakers = count(difference.speakers, "speaker")
-    if difference.verdict == "no evidence" and least > LEVEL:
-        return f"No evidence of a change: too few speakers ({difference.speakers}) to show any."
-    found = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
-    return {
-        "improved": f"Improved ({found}, {speakers}).",
-        "no evidence": f"No evidence of a change ({found}, {speakers}).",
-        "worse": f"Worse ({found}, {speakers}).",
-        "within budget": f"Within the limit of forgetting ({speakers}).",
-        "over budget": f"Beyond the limit of forgetting ({speakers}).",
-    }[difference.verdict]
+    by_budget = difference.verdict in {"within budget", "over budget"}
+    if by_budget or difference.corrected_p_value is None:
+        return speakers
+    return f"{p_text(difference.corrected_p_value)}, {speakers}"
+
+
+def _caution(score: SetScore) -> str:
+    if score.difference.speakers >= FEW_SPEAKERS:
+        return ""
+    return f" Too few speakers for a sure interval: test {FEW_SPEAKERS} or more."
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value: "p = 0.016"."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def interval(ends: Interval | None, *, signed: bool = False) -> str:
+    """Return an interval of rates, "12.1 to 15.9 %", or of differences, "−8.2 to −2.6"."""
+    if ends is None:
+        return NONE
+    low, high = ends
+    if signed:
+        return f"{points(low, unit=False)} to {points(high, unit=False)}"
+    return f"{_signed(low * 100, plus=False)} to {percent(high)}"
+
+
+def power(score: SetScore) -> str:
+    """Return what such a test set could have shown, in a sentence."""
+    difference = score.difference
+    least = difference.least_p_value
+    if difference.smallest_detectable is not None and least is not None and least <= LEVEL:
+        size = difference.smallest_detectable * 100
+        return (
+            f"A test set like this, {count(difference.speakers, 'speaker')} who differ as these "
+            f"do, shows a true difference of {size:.1f}{SPACE}points in four of five cases."
+        )
+    if least is not None and least > LEVEL:
+        return (
+            f"{count(difference.speakers, 'speaker')} can show no difference, however large: a "
+            f"test by speakers needs six, and more where several sets are judged."
+        )
+    return "No speaker's errors changed, so nothing is known of what could have been shown."
+
+
+def gain(report: Report) -> str:
+    """Return how the change splits into recording and accent; nothing without a control set."""
+    found = report.gain
+    if found is None or found.accent is None:
+        return ""
+    accent = accent_name(report.facts.accent)
+    ends = interval(found.interval, signed=True)
+    sure = "" if found.interval is None else f" (95{SPACE}% interval {ends})"
+    return (
+        f"Of {points(found.all)} on {accent}, {points(found.recording)} came on the control set "
+        "too, recorded alike without that accent: so much the model learnt of the recordings. "
+        f"The accent's own is {points(found.accent)}{sure}."
+    )
+
+
+def disparity(report: Report) -> str:
+    """Return how far accents lie apart, before and after; nothing where there is but one."""
+    found = report.disparity
+    if found is None:
+        return ""
+    return f"Worst minus best accent: before {_apart(found.base)}; after {_apart(found.adapted)}."
+
+
+def _apart(spread: Spread) -> str:
+    return (
+        f"{spread.difference * 100:.1f}{SPACE}points ({accent_name(spread.worst)} "
+        f"{percent(spread.worst_wer)}, {accent_name(spread.best)} {percent(spread.best_wer)})"
+    )
+
+
+def silence(report: Report) -> str:
+    """Return what was heard where nobody speaks; nothing where that was not tried."""
+    if report.silence is None:
+        return ""
+    base, adapted = (_nothing(each) for each in (report.silence.base, report.silence.adapted))
+    tried = count(report.silence.base.recordings, "recording")
+    return (
+        f"In {tried} without speech (silence, noise, hum) the base {base}, the adapted {adapted}."
+    )
+
+
+def _nothing(found: Silence) -> str:
+    if not found.words:
+        return "heard no word"
+    return f"heard {count(found.words, 'word')} in {count(found.with_words)}"
+
+
+def signs(score: SetScore) -> str:
+    """Return a set's signs of text that nobody said, in a sentence."""
+    told = []
+    for name, system in (("base", score.base), ("adapted", score.adapted)):
+        found = system.hallucination
+        if found is None:
+            continue
+        nothing_said = (
+            f", words in {count(found.without_reference, 'utterance')} without any"
+            if found.without_reference
+            else ""
+        )
+        told.append(
+            f"{name}: {percent(found.insertion_rate)} of words inserted, repetitions in "
+            f"{count(found.repetitions, 'utterance')}{nothing_said}"
+        )
+    return f"{'; '.join(told)}." if told else ""
+
+
+def leaks(facts: RunFacts) -> list[str]:
+    """Return what the splits share that they should not, a sentence each."""
+    return [
+        f"{SPLITS.get(each.second, each.second)} and {SPLITS.get(each.first, each.first)}: {told}."
+        for each in facts.leakage
+        if (told := _shared(each))
+    ]
+
+
+SPLITS = {"general_test": "general test", "general_dev": "general dev"}
+"""What splits are called, where it is not their key."""
+
+
+def _shared(overlap: Overlap) -> str:
+    whole = count(overlap.utterances)
+    kinds = (
+        (len(overlap.speakers), f"{count(len(overlap.speakers), 'speaker')} in both"),
+        (overlap.audio, f"the same audio in {count(overlap.audio)} of {whole} utterances"),
+        (overlap.prompts, f"{count(overlap.prompts)} of {whole} utterances say the same sentence"),
+        (overlap.near_prompts, f"{count(overlap.near_prompts)} nearly the same"),
+    )
+    return ", ".join(text for number, text in kinds if number)
 
 
 def headline(report: Report, name: str) -> str:
@@ -240,6 +419,19 @@ def headline(report: Report, name: str) -> str:
 def summary(report: Report) -> str:
     """Return the whole result, set by set."""
     return " ".join(headline(report, name) for name in report.sets)
+
+
+def compared(comparison: Comparison, name: str) -> str:
+    """Return what a comparison of two runs found on a set, in a sentence."""
+    score = comparison.sets[name]
+    before, after = percent(score.base.wer), percent(score.adapted.wer)
+    told = verdict(score)
+    match score.difference.verdict:
+        case "improved":
+            told = told.replace(VERDICTS["improved"], "The second is better", 1)
+        case "worse":
+            told = told.replace(VERDICTS["worse"], "The second is worse", 1)
+    return f"{accent_name(name)} WER {before} → {after}: {change(score)}. {told}"
 
 
 def _became(before: float | None, after: float | None) -> str:

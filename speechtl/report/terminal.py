@@ -1,16 +1,30 @@
-"""The report as one table for the terminal."""
+"""The report, and a comparison of two runs, as a table for the terminal."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from speechtl.report.phrases import base_note, percent, points, set_name, summary
-from speechtl.scoring import Report, SetScore, SystemScore
+from speechtl.report.phrases import (
+    accent_name,
+    base_note,
+    compared,
+    count,
+    gain,
+    leaks,
+    percent,
+    points,
+    power,
+    set_name,
+    summary,
+)
+from speechtl.scoring import Comparison, Report, SetScore, SystemScore
 
-__all__ = ["render"]
+__all__ = ["render", "render_comparison"]
 
 COLUMNS = (
     "Utter-\nances",
@@ -26,20 +40,66 @@ COLUMNS = (
 
 def render(report: Report) -> RenderableType:
     """Return one table, a row for each set, and the result in words; it fits 80 columns."""
+    table = _table({set_name(report, name): score for name, score in report.sets.items()})
+    told: list[RenderableType] = [Text(summary(report), style="bold")]
+    told += [Text(line) for line in (base_note(report.facts), gain(report)) if line]
+    told += [
+        Text(f"{set_name(report, name)}: {power(score)}")
+        for name, score in report.sets.items()
+        if score.difference.verdict == "no evidence"
+    ]
+    told += [Text(f"Leakage: {line}", style="yellow") for line in leaks(report.facts)]
+    if others := _other_normalisers(report):
+        told.append(Text(others, style="dim"))
+    told.append(Text(_legend(report.facts.normaliser), style="dim"))
+    return Group(table, *told)
+
+
+def render_comparison(comparison: Comparison) -> RenderableType:
+    """Return one table, a row for each set, and what follows in words."""
+    names = f"Before: {comparison.first}. After: {comparison.second}."
+    left_out = [
+        f"{accent_name(name)}: {count(number, 'utterance')} left out, which only one of them heard."
+        for name, number in comparison.left_out.items()
+        if number
+    ]
+    told = [Text(compared(comparison, name), style="bold") for name in comparison.sets]
+    told += [
+        Text(f"{accent_name(name)}: {power(score)}")
+        for name, score in comparison.sets.items()
+        if score.difference.verdict == "no evidence"
+    ]
+    told += [Text(line) for line in (*left_out, names)]
+    table = _table({accent_name(name): score for name, score in comparison.sets.items()})
+    return Group(table, *told, Text(_legend(comparison.normaliser), style="dim"))
+
+
+def _table(scores: Mapping[str, SetScore]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     table.add_column("Accent", min_width=8)
     for column in COLUMNS:
         table.add_column(column, justify="right", overflow="fold")
-    for name, score in report.sets.items():
-        table.add_row(Text(set_name(report, name)), *_cells(score))
-    legend = (
+    for name, score in scores.items():
+        table.add_row(Text(name), *_cells(score))
+    return table
+
+
+def _legend(normaliser: str) -> str:
+    return (
         "CER and substitutions/deletions/insertions (S/D/I): before above, after below; texts "
-        f"normalised by “{report.facts.normaliser}”."
+        f"normalised by “{normaliser}”."
     )
-    told = [Text(summary(report), style="bold"), Text(legend, style="dim")]
-    if note := base_note(report.facts):
-        told.insert(1, Text(note))
-    return Group(table, *told)
+
+
+def _other_normalisers(report: Report) -> str:
+    target = report.sets.get("target")
+    if target is None or not target.normalised:
+        return ""
+    told = (
+        f"“{each.normaliser}” {percent(each.base)} → {percent(each.adapted)}"
+        for each in target.normalised
+    )
+    return f"{set_name(report, 'target')} WER under other normalisers: {', '.join(told)}."
 
 
 def _cells(score: SetScore) -> list[RenderableType]:
