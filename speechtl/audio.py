@@ -29,6 +29,7 @@ __all__ = [
     "duration",
     "read",
     "resample",
+    "signal_to_noise_db",
     "trim_silence",
     "write",
 ]
@@ -53,6 +54,17 @@ _WAV_UNKNOWN_SIZE = 0x7FFF0000
 # Above this the polyphase kernel of torchaudio (source rate times target rate, both divided by
 # their common divisor) takes hundreds of MB; 44.1 kHz to 16 kHz is 441 * 160.
 _LARGEST_KERNEL = 1_000_000
+
+# Of `signal_to_noise_db`: frames of 25 ms every 10 ms, made of blocks of 5 ms.
+_BLOCK, _FRAME, _HOP = 80, 5, 2  # samples, blocks, blocks
+_FEWEST_FRAMES = 30
+_HANGOVER = 10  # frames, 0.1 s
+_SILENT = 1e-10  # mean square, -100 dB of full scale; the least step of 16 bits has -90
+# The lowest tenth of frames holds less power than the mean of the noise: 0.88 of it in white noise,
+# 0.65 in pink. Of 1 to 1.4, this had the least median error in both at 5 to 25 dB, on the starter
+# corpus, other synthetic speech and real digits: 0.4 dB. WADA-SNR (Kim & Stern 2008) had 1.3 dB,
+# two Gaussians of frame levels 1.4 dB, quantiles of each frequency 1.6 dB.
+_NOISE_BIAS = 1.1
 
 
 def read(path: Path, *, start: float | None = None, end: float | None = None) -> Waveform:
@@ -142,6 +154,50 @@ def trim_silence(waveform: Waveform, *, top_db: float) -> Waveform:
         raise ValueError(f"top_db must be a positive number of decibels, got {top_db}")
     trimmed, _ = librosa.effects.trim(waveform, top_db=top_db)
     return np.array(trimmed, dtype=np.float32)
+
+
+def signal_to_noise_db(waveform: Waveform) -> float | None:
+    """Return an estimate of an utterance's signal-to-noise ratio in dB, from -10 to 60.
+
+    The noise is that of the quietest tenth of frames (25 ms every 10 ms), the speech what exceeds
+    it in the frames that lie within 0.1 s of one with twice its power. Digital silence of 10 ms and
+    more, such as a gate leaves between words, and a constant offset are taken out before.
+
+    Measured on the starter corpus with noise added at 5 to 25 dB of its active speech level (ITU-T
+    P.56), the median error is 0.2 dB in white and 0.5 dB in pink noise; at 0 dB it is 0.3 and
+    1.8 dB. Noise that comes and goes is taken for less than it is: babble reads 7 dB too high at
+    0 dB, 3 at 10 dB, 1 at 20 dB. Speech without a pause is taken for noise where it is quietest:
+    with no noise at all it reads about 20 dB.
+
+    Args:
+        waveform: Float samples `(samples,)` at 16 kHz.
+
+    Returns:
+        The estimate; `None` for less than 30 frames (0.32 s), and for silence.
+
+    Raises:
+        ValueError: The waveform is not one-dimensional.
+    """
+    _require_mono(waveform)
+    blocks = waveform[: len(waveform) // _BLOCK * _BLOCK].astype(np.float64).reshape(-1, _BLOCK)
+    if len(blocks) < _FRAME:
+        return None
+    gated = np.convolve(~blocks.any(axis=1), np.ones(3), "same") > 0.5  # with what is cut in two
+    blocks = blocks[~gated]
+    if len(blocks) < _FRAME + (_FEWEST_FRAMES - 1) * _HOP:
+        return None
+    blocks -= blocks.mean()
+    energy = np.einsum("bs,bs->b", blocks, blocks)
+    powers = np.convolve(energy, np.ones(_FRAME), "valid")[::_HOP] / (_FRAME * _BLOCK)
+    if powers.max() < _SILENT:
+        return None
+    tenth = len(powers) // 10
+    noise = _NOISE_BIAS * float(np.partition(powers, tenth)[:tenth].mean())
+    heard = np.convolve(powers > 2 * noise, np.ones(2 * _HANGOVER + 1), "same") > 0.5
+    speech = float(powers[heard].mean()) - noise if heard.any() else 0.0
+    if speech <= 0.1 * noise:
+        return -10.0
+    return 60.0 if noise <= 1e-6 * speech else 10 * math.log10(speech / noise)
 
 
 def write(path: Path, waveform: Waveform) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechtl import audio
+from speechtl import audio, corpora
+from speechtl.augment.noise import AdditiveNoise
 from speechtl.errors import DataError, OutputError
 
 
@@ -232,6 +234,8 @@ def test_a_wrong_shape_or_number_is_refused() -> None:
         audio.resample(tone(440), source_rate=0)
     with pytest.raises(ValueError, match="top_db"):
         audio.trim_silence(tone(440), top_db=0)
+    with pytest.raises(ValueError, match=r"\(samples,\), got \(1, 16000\)"):
+        audio.signal_to_noise_db(tone(440)[np.newaxis])
 
 
 def test_samples_beyond_full_scale_are_clipped_not_wrapped(tmp_path: Path) -> None:
@@ -247,3 +251,120 @@ def test_audio_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         audio.write(tmp_path / "file" / "tone.wav", tone(440))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# --- signal-to-noise ratio ------------------------------------------------------------------------
+
+
+def noise(samples: int, *, seed: int = 0) -> audio.Waveform:
+    """Return white noise of a mean square of 1."""
+    drawn = np.random.default_rng(seed).standard_normal(samples)
+    return np.asarray(drawn / np.sqrt(np.mean(np.square(drawn))), dtype=np.float32)
+
+
+def with_noise(waveform: audio.Waveform, snr_db: float, *, seed: int = 0) -> audio.Waveform:
+    """Return a waveform whose speech has a mean square of 1, with white noise."""
+    level = 10 ** (-snr_db / 20)
+    return np.asarray(waveform + level * noise(len(waveform), seed=seed), dtype=np.float32)
+
+
+def words(count: int = 6, *, seconds: float = 0.4, pause: float = 0.1) -> audio.Waveform:
+    """Return words that swell and fade, of a mean square of 1 with their pauses, in 1 s of silence.
+
+    Half of the silence is before them, half behind.
+    """
+    times = np.arange(round(seconds * 16_000)) / 16_000
+    voice = sum(np.sin(2 * np.pi * 120 * k * times) / k for k in range(1, 20))
+    word = voice * np.sin(np.pi * times / seconds)
+    spoken = np.tile(np.concatenate([word, np.zeros(round(pause * 16_000))]), count)
+    spoken /= np.sqrt(np.mean(np.square(spoken)))
+    return np.pad(spoken, 8000).astype(np.float32)
+
+
+def estimated(waveform: audio.Waveform) -> float:
+    found = audio.signal_to_noise_db(waveform)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("snr_db", [0, 5, 10, 15, 20, 25, 30, 40, 50])
+def test_the_ratio_of_words_to_white_noise_is_estimated_within_a_decibel(snr_db: int) -> None:
+    waveform = words()
+    for seed in range(5):
+        noisy = 0.1 * with_noise(waveform, snr_db, seed=seed)
+        assert estimated(noisy) == pytest.approx(snr_db, abs=1)
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("white", 0.8), ("pink", 1.5)])
+@pytest.mark.parametrize("snr_db", [5.0, 10.0, 15.0])
+def test_the_ratio_of_the_starter_corpus_to_noise_is_estimated_within_a_decibel_and_a_half(
+    kind: str, tolerance: float, snr_db: float
+) -> None:
+    rng = np.random.default_rng(0)
+    mix = AdditiveNoise(kind=kind, minimum_snr_db=snr_db, maximum_snr_db=snr_db)  # type: ignore[arg-type]
+    errors = []
+    for utterance in corpora.load("starter")[::40]:
+        waveform = utterance.waveform()
+        noisy = mix(waveform, 16_000, rng)
+        # Each recording has noise of its own, which is alone in its first 0.05 s.
+        own = np.mean(np.square(waveform[:800]))
+        added = np.mean(np.square(noisy - waveform))
+        true_db = 10 * math.log10((np.mean(np.square(waveform)) - own) / (own + added))
+        errors.append(estimated(noisy) - true_db)
+    assert len(errors) > 50
+    assert np.median(np.abs(errors)) < tolerance
+    assert np.percentile(np.abs(errors), 90) < 2 * tolerance
+
+
+def test_neither_the_level_nor_a_constant_offset_changes_the_ratio() -> None:
+    noisy = with_noise(words(), 20)
+    before = noisy.copy()
+    for changed in (0.1 * noisy, 0.001 * noisy, 0.1 * noisy + np.float32(0.05)):
+        assert estimated(changed) == pytest.approx(estimated(noisy), abs=0.01)
+    np.testing.assert_array_equal(noisy, before)
+
+
+@pytest.mark.parametrize("length", [200, 1600, 8000, 30_000])
+def test_digital_silence_between_and_around_words_does_not_change_the_ratio(length: int) -> None:
+    noisy = with_noise(words(), 20)
+    silence = np.zeros(length, dtype=np.float32)
+    pieces = np.split(noisy, np.arange(1111, len(noisy), 2003))
+    gated = np.concatenate([silence, *(part for piece in pieces for part in (piece, silence))])
+    assert len(gated) == len(noisy) + 34 * length
+    assert estimated(gated) == pytest.approx(estimated(noisy), abs=0.3)
+    assert estimated(noisy) == pytest.approx(20, abs=1)
+
+
+def test_silence_before_and_behind_the_words_does_not_change_the_ratio() -> None:
+    waveform = words()
+    longer = np.pad(waveform, 48_000)
+    short, long = (estimated(with_noise(each, 20)) for each in (waveform, longer))
+    assert long == pytest.approx(short, abs=0.5)
+
+
+def test_the_ratio_keeps_to_its_range() -> None:
+    assert estimated(0.1 * noise(48_000)) == -10  # no frame has twice the power of another
+    assert estimated(with_noise(words(), 80)) == 60
+    assert estimated(tone(440, seconds=3)) == -10  # what never pauses is noise
+
+
+def test_the_ratio_of_what_is_too_short_or_silent_is_not_said() -> None:
+    assert audio.signal_to_noise_db(0.1 * noise(400 + 29 * 160)) is not None
+    assert audio.signal_to_noise_db(0.1 * noise(400 + 29 * 160 - 1)) is None
+    for samples in (0, 1, 399, 48_000):
+        assert audio.signal_to_noise_db(np.zeros(samples, dtype=np.float32)) is None
+    assert audio.signal_to_noise_db(np.full(48_000, 0.1, dtype=np.float32)) is None
+    mostly_silent = np.zeros(48_000, dtype=np.float32)
+    mostly_silent[20_000:24_000] = 0.1 * noise(4000)
+    assert audio.signal_to_noise_db(mostly_silent) is None
+
+
+def test_the_ratio_of_three_seconds_is_estimated_in_a_millisecond() -> None:
+    waveform = 0.1 * noise(48_000)
+    seconds = []
+    for _ in range(5):
+        started = time.process_time()  # whatever else the machine does
+        for _ in range(10):
+            audio.signal_to_noise_db(waveform)
+        seconds.append((time.process_time() - started) / 10)
+    assert min(seconds) < 0.001  # 0.1 ms on a core of an EPYC
