@@ -118,6 +118,29 @@ def adapt(
         str | None,
         typer.Option(help="The accent to take from it; general by default.", rich_help_panel=DATA),
     ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            help="Corpus of an accent that the model knows, recorded as the accent's own was: it "
+            "is scored too, to tell accent from recording; given like --corpus.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    control_accent: Annotated[
+        str | None,
+        typer.Option(
+            help="The accent to take from it; by default the general one, else its only one.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Deal the speakers to this many folds and test each once, by a training on the "
+            "others; makes one report and no model.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     untranscribed: Annotated[
         Path | None,
         typer.Option(
@@ -262,7 +285,8 @@ def adapt(
     normaliser: Annotated[
         str | None,
         typer.Option(
-            help="How texts are made alike before they are scored: plain or none.",
+            help="How texts are made alike before they are scored: plain, whisper-english or none, "
+            "with an accent map such as plain+scots.",
             rich_help_panel=RUNNING,
         ),
     ] = None,
@@ -302,7 +326,8 @@ def adapt(
     config.yaml (every setting).
 
     Ctrl-C ends the training, but not the choice of the interpolation after
-    it; what it reached is still scored and saved.
+    it; what it reached is still scored and saved. With --folds it ends all
+    of them, and the same command goes on.
     A run that was killed is gone on with by the same command.
     """
     with err.status("starting", spinner="dots"):
@@ -314,6 +339,9 @@ def adapt(
         corpus=corpus,
         general=general,
         general_accent=general_accent,
+        control=control,
+        control_accent=control_accent,
+        folds=folds,
         strategy=strategy,
         top_layers=top_layers,
         untranscribed=untranscribed,
@@ -345,8 +373,9 @@ def adapt(
         configuration.read_yaml(config) if config else {},
         flags,
     )
-    if layers.get("general") == "none":
-        layers["general"] = None
+    for name in ("general", "control"):
+        if layers.get(name) == "none":
+            layers[name] = None
     if not layers.get("accent"):
         known = ", ".join(configuration.accent_names())
         raise ConfigError(f"name the accent to adapt to with --accent; known are: {known}")
@@ -356,15 +385,21 @@ def adapt(
 
 def _adapt(config: RunConfig, *, quiet: bool) -> None:
     with err.status("starting", spinner="dots"):
-        from speechtl import pipeline  # noqa: PLC0415
+        from speechtl import folds, pipeline  # noqa: PLC0415
         from speechtl.report import terminal  # noqa: PLC0415
         from speechtl.run_folder import run_folder  # noqa: PLC0415
-    report = pipeline.adapt(config, None if quiet else _Talking())
-    out.print(terminal.render(report))
+    listener = None if quiet else _Talking()
     directory = run_folder(config)
+    if config.folds is not None and config.fold is None:
+        report = folds.adapt_folds(config, listener)
+        model = "Models: one for each fold, in " + str(directory / "folds")
+        model += "; the same command without --folds makes the one to use"
+    else:
+        report = pipeline.adapt(config, listener)
+        model = "Model:  " + str(directory / "model")
+    out.print(terminal.render(report))
     out.print(
-        f"Report: {escape(str(directory / 'report.html'))}\n"
-        f"Model:  {escape(str(directory / 'model'))}",
+        f"Report: {escape(str(directory / 'report.html'))}\n{escape(model)}",
         highlight=False,
         soft_wrap=True,
     )
@@ -597,6 +632,85 @@ def benchmark(
     out.print(f"Table: {', '.join(tables)}", highlight=False, soft_wrap=True)
     if any(row.error for row in rows):
         raise typer.Exit(1)
+
+
+_NORMALISER = typer.Option(
+    help="none, plain or whisper-english, with an accent map such as plain+scots; by default the "
+    "run's own."
+)
+
+
+@app.command(epilog=EXIT_CODES, context_settings=HELP)
+def score(
+    run: Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)],
+    normaliser: Annotated[str | None, _NORMALISER] = None,
+    pronunciations: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pronunciation dictionary in the format of CMUdict: words are then grouped by "
+            "their phones, not by their spelling."
+        ),
+    ] = None,
+    trn: Annotated[
+        Path | None,
+        typer.Option(help="Folder that gets what was scored as NIST's trn files, for sclite."),
+    ] = None,
+    stm: Annotated[
+        Path | None, typer.Option(help="Folder that gets it as stm and ctm files, with times.")
+    ] = None,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Make a run's reports anew from its hypotheses; no model is needed.
+
+    Writes report.html, report.md, report.json and README.md in the run's
+    folder. Those of an earlier version of speechtl are read too.
+    """
+    with err.status("scoring", spinner="dots"):
+        from speechtl import nist, scoring  # noqa: PLC0415
+        from speechtl.report import terminal, write_all  # noqa: PLC0415
+
+        phones = None if pronunciations is None else scoring.read_pronunciations(pronunciations)
+        report = scoring.remake_report(run, normaliser=normaliser, pronunciations=phones)
+        hypotheses = scoring.read_hypotheses(run)
+        write_all(report, hypotheses, run)
+        used = report.facts.normaliser
+        exported = (
+            *(nist.write_trn(hypotheses, trn, normaliser=used) if trn else ()),
+            *(nist.write_stm(hypotheses, stm, normaliser=used) if stm else ()),
+        )
+    out.print(terminal.render(report))
+    lines = [f"Report: {run / 'report.html'}", *(f"Wrote {path}" for path in exported)]
+    out.print(escape("\n".join(lines)), highlight=False, soft_wrap=True)
+
+
+@app.command(epilog=EXIT_CODES, context_settings=HELP)
+def compare(
+    first: Annotated[
+        Path, typer.Argument(help="A run's folder.", metavar="RUN_A", show_default=False)
+    ],
+    second: Annotated[
+        Path, typer.Argument(help="Another one.", metavar="RUN_B", show_default=False)
+    ],
+    normaliser: Annotated[str | None, _NORMALISER] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File that gets all of it as JSON.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the resamples.", min=0)] = 0,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Test whether the adapted model of RUN_B is better than that of RUN_A.
+
+    They are compared on the utterances that both runs tested, with the tests
+    by speaker that judge an adaptation.
+    """
+    with err.status("comparing", spinner="dots"):
+        from speechtl import scoring  # noqa: PLC0415
+        from speechtl.report import terminal  # noqa: PLC0415
+
+        found = scoring.compare(first, second, normaliser=normaliser, seed=seed)
+        if json_file is not None:
+            write_text(json_file, found.to_json())
+    out.print(terminal.render_comparison(found))
 
 
 @app.command(context_settings=HELP)

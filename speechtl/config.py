@@ -69,6 +69,14 @@ class RunConfig:
             replayed in training; `auto` is the starter where the model or the corpus is the
             starter's, else none; None leaves it out.
         general_accent: The accent to take from `general`.
+        control: A corpus that was recorded as the accent's was, in an accent that the model knows:
+            it is scored before and after, so that what was learnt of the accent can be told from
+            what was learnt of the recording; None: none.
+        control_accent: The accent to take from `control`; None takes the general accent where the
+            corpus has it, else the only one that it has.
+        folds: Over how many folds the speakers are dealt, each of which is tested once by a
+            training on the others; None splits them once.
+        fold: The one fold that is run, from 1; None: all of them.
         untranscribed: A folder of recordings of the accent that nobody transcribed, to train on
             with labels of the model's own; None: none.
         rounds: How often the model labels them and trains again.
@@ -110,6 +118,10 @@ class RunConfig:
     corpus: str | None = None
     general: str | None = "auto"
     general_accent: str = "general"
+    control: str | None = None
+    control_accent: str | None = None
+    folds: int | None = None
+    fold: int | None = None
     untranscribed: Path | None = None
     rounds: int = 1
     label_wer: float = 0.3
@@ -163,6 +175,9 @@ class RunConfig:
             for name in ("bottleneck", "bottleneck_layers")
             if getattr(self, name) < 0
         ]
+        wrong += _wrong_folds(self)
+        if self.control is None and self.control_accent is not None:
+            wrong.append("control_accent only goes with --control")
         known = self.__dataclass_fields__
         unused = [n for n in ("rounds", "label_wer") if getattr(self, n) != known[n].default]
         if self.untranscribed is None and unused:
@@ -172,6 +187,22 @@ class RunConfig:
             wrong.append(f"{' and '.join(given)} only goes with --strategy new-head")
         if wrong:
             raise ConfigError("; ".join(wrong))
+
+
+def _wrong_folds(config: RunConfig) -> Iterator[str]:
+    if config.folds is None:
+        if config.fold is not None:
+            yield "fold only goes with --folds"
+        return
+    if config.folds < 2:
+        yield f"folds must be at least 2, got {config.folds}"
+    elif config.fold is not None and not 1 <= config.fold <= config.folds:
+        yield f"fold must be from 1 to {config.folds}, the number of folds, got {config.fold}"
+    if config.untranscribed is not None:
+        yield (
+            "folds cannot go with --untranscribed: who speaks there is not known, and may be "
+            "tested; leave one of them out"
+        )
 
 
 @_strict

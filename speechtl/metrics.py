@@ -137,8 +137,8 @@ def total_character_errors(references: Sequence[str], hypotheses: Sequence[str])
             said.append(first)
             heard.append(second)
     counts = ErrorCounts(hits)
-    for first in range(0, len(said), _TOGETHER):
-        part = slice(first, first + _TOGETHER)
+    for begin in range(0, len(said), _TOGETHER):
+        part = slice(begin, begin + _TOGETHER)
         found = jiwer.process_characters(said[part], heard[part])
         counts += ErrorCounts(found.hits, found.substitutions, found.deletions, found.insertions)
     return counts

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import itertools
 import json
 import math
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
-import yaml
 from filelock import FileLock
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import nn
 
-from speechtl import __version__, models
+from speechtl import models
 from speechtl.audio import SAMPLE_RATE
 from speechtl.augment import Augmentation, SpecAugment, files_of
 from speechtl.choice import choose
@@ -48,24 +46,37 @@ from speechtl.features import (
     software,
 )
 from speechtl.files import replacing, write_text
+from speechtl.leakage import Overlap
 from speechtl.lora import merge, save_adapter
 from speechtl.metrics import total, word_errors
 from speechtl.models import NewHead, SpeechModel, characters_of
+from speechtl.probes import heard_in_silence
 from speechtl.progress import Track, silent
 from speechtl.pseudo_labels import Guess, accepted, calibrated, guesses, recordings
 from speechtl.report import write_all
 from speechtl.report.phrases import count, found_better, labelling, percent
-from speechtl.run_data import Data, corpus_name, prepare_data, replayed
+from speechtl.run_data import Data, corpus_name, digests, prepare_data, replayed
+from speechtl.run_facts import (
+    data_facts,
+    hypotheses,
+    leakage,
+    leakage_notes,
+    read_tested,
+    sentence,
+    versions,
+)
 from speechtl.run_folder import (
     UNFINISHED_MODEL,
     claim,
+    config_text,
     from_anywhere,
+    kept_settings,
     require_free,
     run_folder,
-    settings,
 )
 from speechtl.scoring import (
     SETS,
+    SILENCE,
     DataFacts,
     Dropped,
     Epoch,
@@ -234,6 +245,8 @@ class _Run:
     replay: list[Example]
     labelled: list[Example]
     dropped: list[Dropped]
+    levels: Mapping[Utterance, float | None]
+    leakage: tuple[Overlap, ...]
     heard: FeatureSource
     scored: FeatureSource
     cache: FeatureCache
@@ -282,25 +295,34 @@ class _Run:
         return _wer(self.config, utterances, self.transcribe(utterances, description))
 
 
-def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
+def adapt(
+    config: RunConfig,
+    listener: Listener | None = None,
+    *,
+    on_checked: Callable[[], object] = lambda: None,
+) -> Report:
     """Adapt a model to an accent, score it before and after, and write the run folder.
 
     The test utterances are transcribed twice, once before and once after training; what is kept is
     chosen on the dev utterances alone. Each stage's files are complete before the next one begins,
     so a run that is ended half-way keeps what it had. Ctrl-C during training, or while
-    interpolations are tried after it, ends that alone: what it reached is scored and saved.
+    interpolations are tried after it, ends that alone: what it reached is scored and saved. Only
+    one fold of several is not scored then, for among whole trainings it would pass for one.
 
     Args:
         config: What to do.
         listener: Is told how it goes.
+        on_checked: Is called when nothing is left to find wrong, and nothing is written yet.
 
     Raises:
         SpeechtlError: The configuration, the data, the model or the output folder cannot be used.
+        KeyboardInterrupt: The training of a fold was stopped by hand.
     """
     listener = listener or Silent()
     clock = _Clock()
     with clock("load_s"):
         run = _prepare(config, listener, clock)
+    on_checked()
     for line in _describe(run):
         listener.note(line)
     if claim(run.directory, config, _config_text(run)):
@@ -315,6 +337,8 @@ def adapt(config: RunConfig, listener: Listener | None = None) -> Report:
             base = _hypotheses(run, "base")
         with clock("train_s"):
             run, history, rounds = _fit_rounds(run)
+        if history.stopped == "interrupted" and config.fold is not None:
+            raise KeyboardInterrupt
         rows = _part_rows(run)  # before LoRA's matrices are merged
         for line in _outcome(history, config.training.max_forgetting):
             listener.note(line)
@@ -362,7 +386,7 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     if config.strategy != "auto":
         _strategy(config, model)  # told before the audio is read
     waveforms = Waveforms()
-    data = _read(config, data, model, waveforms, listener)
+    data, levels = _read(config, data, model, waveforms, listener)
     config, why = _chosen(config, model, data, waveforms, listener)
     chosen = _strategy(config, model)
     train, dropped = _examples(model, data.train, waveforms)
@@ -382,6 +406,8 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     heard, scored = _sources(config, model, lowest, waveforms, augmentation, cache, clock)
     # Only now: what is frozen is the base's own, and its features are those of other strategies.
     chosen.prepare(model)
+    with listener.busy("comparing the splits"):
+        shared = leakage(_sets(data, train=train, replay=replay), waveforms.digest)
     return _Run(
         config=config,
         why=why,
@@ -399,6 +425,8 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
         replay=replay,
         labelled=[],
         dropped=dropped + dropped_replay,
+        levels=levels,
+        leakage=shared,
         heard=heard,
         scored=scored,
         cache=cache,
@@ -481,8 +509,10 @@ def _strategy(config: RunConfig, model: SpeechModel) -> Strategy:
 
 def _read(
     config: RunConfig, data: Data, model: SpeechModel, waveforms: Waveforms, listener: Listener
-) -> Data:
+) -> tuple[Data, dict[Utterance, float | None]]:
     """Return the run's data with its untranscribed speech, all of whose audio can be read.
+
+    Beside it how noisy what is tested is (signal-to-noise ratio, dB).
 
     Raises:
         DataError: Recordings cannot be read; those of either kind are told at once.
@@ -492,14 +522,17 @@ def _read(
         folder = config.untranscribed.expanduser()
         found, faults = recordings(folder, accent=config.accent, longest_s=model.longest_s)
         data = replace(data, untranscribed=found)
-    faults += waveforms.read_all(data.all(), track=listener.track)
+    tested = dict.fromkeys(data.tested())
+    levels, unread = read_tested(list(tested), waveforms, track=listener.track)
+    others = [utterance for utterance in data.all() if utterance not in tested]
+    faults += unread + waveforms.read_all(others, track=listener.track)
     if faults:
         raise DataError(
             f"the audio of {count(len(faults), 'utterance')} cannot be read; "
             "mend or remove these, nothing was trained:",
             faults=_some(faults),
         )
-    return replace(data, untranscribed=_unheard(data, waveforms, listener))
+    return replace(data, untranscribed=_unheard(data, waveforms, listener)), levels
 
 
 def _unheard(data: Data, waveforms: Waveforms, listener: Listener) -> Corpus:
@@ -683,7 +716,14 @@ def _heard(run: _Run) -> list[list[Copy]]:
 def _scored(run: _Run) -> Iterator[list[Copy]]:
     """Yield what a model reads of each set that it transcribes."""
     data = run.data
-    for corpus in (data.dev, data.test, data.general_test, data.general_dev, data.untranscribed):
+    for corpus in (
+        data.dev,
+        data.test,
+        data.general_test,
+        data.control,
+        data.general_dev,
+        data.untranscribed,
+    ):
         if corpus:
             yield [Copy(corpus[i]) for i in fits(corpus, run.model, run.waveforms)[0]]
 
@@ -902,24 +942,19 @@ def _default_rate(model: SpeechModel, name: StrategyName) -> float:
 def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
     """Return one system's hypotheses on every set; each set's are on disk once they are there."""
     found = {}
-    for name, corpus in zip(SETS, (run.data.test, run.data.general_test), strict=True):
+    known = {sentence(each.utterance) for each in run.train + run.replay}
+    tests = (run.data.test, run.data.general_test, run.data.control)
+    for name, corpus in zip(SETS, tests, strict=True):
         if corpus is None:
             continue
         texts = run.transcribe(corpus, f"{name} test, {system}")
-        found[name] = [
-            Hypothesis(
-                id=utterance.id,
-                audio=str(utterance.audio),
-                speaker=utterance.speaker,
-                accent=utterance.accent,
-                reference=utterance.text,
-                hypothesis=text,
-                start=utterance.start,
-                end=utterance.end,
-            )
-            for utterance, text in zip(corpus, texts, strict=True)
-        ]
+        found[name] = hypotheses(
+            corpus, texts, seconds=run.waveforms.seconds, levels=run.levels, known=known
+        )
         write_hypotheses(found[name], run.directory, name=name, system=system)
+    with run.listener.busy("silence"):
+        found[SILENCE] = heard_in_silence(run.model, batch_size=run.decoded_together)
+    write_hypotheses(found[SILENCE], run.directory, name=SILENCE, system=system)
     return found
 
 
@@ -988,14 +1023,13 @@ def _describe(run: _Run) -> Iterator[str]:
         utterances = count(told.utterances, "utterance")
         title = name.replace("_", " ")
         yield f"{title + ':':14}{utterances}, {told.minutes:.1f} min, {speakers}"
-    trained = [each.utterance for each in run.train + run.replay]
-    for name, test in (("test", run.data.test), ("general test", run.data.general_test)):
-        shared = _also_trained(test or (), trained)
-        if test and shared:
-            yield (
-                f"{shared} of {len(test)} {name} utterances say a sentence that is trained on too: "
-                "the WER says less about new sentences"
-            )
+    yield from run.data.notes
+    yield from leakage_notes(run.leakage)
+    if run.data.control and run.data.control == run.data.general_test:
+        yield (
+            "control:      the very utterances of the general test set, which tells no more: name "
+            "a corpus that was recorded as the accent's was with --control"
+        )
     if run.data.general_test is None and run.config.general == "auto":
         yield (
             "general:      not scored, not replayed: name a corpus of the accent that the model "
@@ -1010,13 +1044,6 @@ def _describe(run: _Run) -> Iterator[str]:
         reasons = _reasons(run.dropped)
         yield f"left out of training: {count(len(reasons), 'utterance')}"
         yield from (f"  {line}" for line in _some(reasons))
-
-
-def _also_trained(test: Sequence[Utterance], trained: Sequence[Utterance]) -> int:
-    """Return how many test utterances have the text of one that is trained on."""
-    plain = normaliser("plain")
-    texts = {plain(utterance.text) for utterance in trained}
-    return sum(plain(utterance.text) in texts for utterance in test)
 
 
 def _reasons(dropped: Sequence[Dropped]) -> tuple[str, ...]:
@@ -1058,29 +1085,31 @@ def _facts(
         corpus=corpus_name(run.config),
         data=_data_facts(run),
         dropped=tuple(run.dropped),
-        versions=_versions(),
+        versions=versions(),
         licences=_licences(run),
+        control=None if run.config.control is None else from_anywhere(run.config.control),
+        leakage=run.leakage,
     )
 
 
 def _data_facts(run: _Run) -> dict[str, DataFacts]:
-    named = {
-        "train": [each.utterance for each in run.train],
-        "dev": run.data.dev,
-        "test": run.data.test,
-        "general_dev": run.data.general_dev,
-        "general_test": run.data.general_test,
-        "replay": [each.utterance for each in run.replay],
-        "labelled": [each.utterance for each in run.labelled],
-    }
+    sets = _sets(run.data, train=run.train, replay=run.replay)
+    labelled = [each.utterance for each in run.labelled]
+    return data_facts(sets | {"labelled": labelled}, run.waveforms.seconds)
+
+
+def _sets(
+    data: Data, *, train: Sequence[Example], replay: Sequence[Example]
+) -> dict[str, Sequence[Utterance]]:
+    """Return the sets of a run by name; of what is trained on, what the model can train on."""
     return {
-        name: DataFacts(
-            minutes=round(math.fsum(map(run.waveforms.seconds, utterances)) / 60, 2),
-            utterances=len(utterances),
-            speakers=len({utterance.speaker for utterance in utterances}),
-        )
-        for name, utterances in named.items()
-        if utterances
+        "train": [each.utterance for each in train],
+        "dev": data.dev,
+        "test": data.test,
+        "general_dev": data.general_dev,
+        "general_test": data.general_test or (),
+        "control": data.control or (),
+        "replay": [each.utterance for each in replay],
     }
 
 
@@ -1088,44 +1117,21 @@ def _licences(run: _Run) -> tuple[str, ...]:
     return tuple(sorted({each.licence for each in run.data.all() if each.licence}))
 
 
-def _versions() -> dict[str, str]:
-    packages = ("torch", "torchaudio", "transformers", "datasets", "librosa", "jiwer", "peft")
-    return {
-        "speechtl": __version__,
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
-    }
-
-
 # --- the run folder -------------------------------------------------------------------------------
 
 
 def _config_text(run: _Run) -> str:
-    """Return what config.yaml holds: every setting as it was resolved, and what with.
-
-    `--config` reads it again; where to write is left to the next run.
-    """
-    resolved: dict[str, Any] = asdict(settings(run.config))
+    """Return what config.yaml holds: every setting as it was resolved, and what with."""
+    kept = kept_settings(run.config) | {"training": asdict(run.training)}
     if run.config.untranscribed is not None:
-        resolved["untranscribed"] = str(resolved["untranscribed"])
-    for name in ("output", "overwrite", "feature_cache", "cache_gb"):  # no part of the result
-        del resolved[name]
-    resolved["training"] = asdict(run.training)
-    if run.config.untranscribed is not None:
-        resolved["training"]["epochs"] = run.config.training.epochs  # each round has its own
-    data = run.data
-    general = (data.general_test or Corpus()) + data.general_dev + data.replay
+        kept["training"]["epochs"] = run.config.training.epochs  # each round has its own
     facts = {
         "model_revision": run.model.revision,
         "prefix_precision": run.heard.recipe.precision,
-        "data_digest": {
-            "target": (data.train + data.dev + data.test).digest(),
-            **({"general": general.digest()} if general else {}),
-            **({"untranscribed": data.untranscribed.digest()} if data.untranscribed else {}),
-        },
-        "versions": _versions(),
+        "data_digest": digests(run.data),
+        "versions": versions(),
     }
-    return yaml.safe_dump({"run": resolved, "facts": facts}, sort_keys=False, allow_unicode=True)
+    return config_text(kept, facts)
 
 
 def _save_adapter(run: _Run) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,24 @@ from speechtl.config import RunConfig, accent_file, accent_names, suggestion
 from speechtl.corpus import SPLITS, Corpus, Utterance, split_by_speaker
 from speechtl.errors import ConfigError, DataError
 
-__all__ = ["Data", "corpus_name", "general_name", "prepare_data", "replayed"]
+__all__ = [
+    "Data",
+    "corpus_name",
+    "digests",
+    "fold_speakers",
+    "general_name",
+    "prepare_data",
+    "replayed",
+]
 
 # Names of random streams, beside the run's others.
 _REPLAY = 3  # which utterances are replayed
 _SUBSET = 4  # which are trained on, of more
+_FOLDS = 5  # which speakers share a fold, and which of the others are dev
+
+# Of the speakers that a fold does not test; a split without folds has as much dev beside its train.
+_FOLD_SHARES = (0.875, 0.125)
+_LISTED = 20  # speakers that are told by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,8 @@ class Data:
         general_dev: General utterances by which the interpolation is chosen; may be none.
         replay: General utterances to train on too, in the order in which the seed drew them.
         untranscribed: Speech of the accent without text.
+        control: What is scored before and after to tell accent from recording; None leaves it out.
+        notes: What a person should know of how these came about, a line each.
     """
 
     train: Corpus
@@ -42,16 +58,16 @@ class Data:
     general_dev: Corpus
     replay: Corpus
     untranscribed: Corpus = field(default_factory=Corpus)
+    control: Corpus | None = None
+    notes: tuple[str, ...] = ()
+
+    def tested(self) -> list[Utterance]:
+        """Return every utterance that is scored before and after."""
+        return [*self.test, *(self.general_test or ()), *(self.control or ())]
 
     def scored(self) -> list[Utterance]:
         """Return every utterance that a model transcribes."""
-        return [
-            *self.dev,
-            *self.test,
-            *(self.general_test or ()),
-            *self.general_dev,
-            *self.untranscribed,
-        ]
+        return [*self.dev, *self.tested(), *self.general_dev, *self.untranscribed]
 
     def all(self) -> list[Utterance]:
         """Return every utterance that the run reads."""
@@ -59,21 +75,42 @@ class Data:
 
 
 def prepare_data(config: RunConfig) -> Data:
-    """Return the run's utterances: splits that share no speaker, the general test set, the replay.
+    """Return the run's utterances: splits that share no speaker, and all that is scored beside.
 
     Raises:
-        ConfigError: A corpus has no such accent.
+        ConfigError: A corpus has no such accent, or fewer speakers than there are to be folds.
         DataError: A corpus cannot be read, or a split is empty or shares a speaker.
     """
     name = corpus_name(config)
     corpus = _load(name, config)
     target = _of_accent(corpus, config.accent, corpus_name=name, option="--accent")
-    splits = _splits(target, seed=config.seed, needed=("train", "dev", "test"))
+    notes: tuple[str, ...] = ()
+    if config.folds is None:
+        splits = _splits(target, seed=config.seed, needed=("train", "dev", "test"))
+    else:
+        splits = _fold_splits(target, config.folds, fold=config.fold, seed=config.seed)
+        if any(utterance.split for utterance in target):
+            notes = (
+                "folds:        the corpus' own splits are not looked at: each speaker is tested in "
+                f"one of the {config.folds} folds",
+            )
     if config.minutes is not None:
         splits["train"] = _first_minutes(splits["train"], config.minutes, seed=config.seed)
-    named = general_name(config)
+    data = Data(**splits, general_test=None, general_dev=Corpus(), replay=Corpus(), notes=notes)
+    return _with_control(_with_general(data, corpus, config), corpus, config)
+
+
+def _with_general(data: Data, corpus: Corpus, config: RunConfig) -> Data:
+    """Return the data with the general test and dev utterances, and those that are replayed.
+
+    Args:
+        data: The splits of the accent.
+        corpus: The accent's whole corpus.
+        config: The run's configuration.
+    """
+    named, name = general_name(config), corpus_name(config)
     if named is None:
-        return Data(**splits, general_test=None, general_dev=Corpus(), replay=Corpus())
+        return data
     one_corpus = _same_corpus(named, name)
     if one_corpus and config.accent == config.general_accent:
         raise ConfigError(
@@ -87,18 +124,98 @@ def prepare_data(config: RunConfig) -> Data:
         option="--general-accent",
     )
     needed = ("train", "test") if config.replay else ("test",)
-    general_splits = _splits(general, seed=config.seed, needed=needed)
-    replay = _drawn(general_splits["train"], len(splits["train"]), config) if config.replay else ()
+    splits = _splits(general, seed=config.seed, needed=needed)
+    replay = Corpus(_drawn(splits["train"], len(data.train), config) if config.replay else ())
     if one_corpus:
         # Of one corpus, a name is one person, whatever the accent.
-        held_out = splits["dev"] + splits["test"] + general_splits["dev"] + general_splits["test"]
-        (splits["train"] + Corpus(replay)).check_disjoint(held_out, fields=("speaker",))
-    return Data(
-        **splits,
-        general_test=general_splits["test"],
-        general_dev=general_splits["dev"],
-        replay=Corpus(replay),
-    )
+        held_out = data.dev + data.test + splits["dev"] + splits["test"]
+        (data.train + replay).check_disjoint(held_out, fields=("speaker",))
+    return replace(data, general_test=splits["test"], general_dev=splits["dev"], replay=replay)
+
+
+def _with_control(data: Data, corpus: Corpus, config: RunConfig) -> Data:
+    """Return the data with the control set: of speakers who are not trained on, nor chosen by.
+
+    Args:
+        data: All other utterances.
+        corpus: The accent's whole corpus.
+        config: The run's configuration.
+    """
+    if (named := config.control) is None:
+        return data
+    one_corpus = _same_corpus(named, corpus_name(config))
+    control = _control_utterances(corpus if one_corpus else corpora.load(named), named, config)
+    # Of one corpus, a name is one person, whatever the accent.
+    known = {*data.train.speakers, *data.dev.speakers} if one_corpus else set()
+    general = general_name(config)
+    if general is not None and _same_corpus(named, general):
+        known |= {*data.replay.speakers, *data.general_dev.speakers}
+    kept = Corpus(each for each in control if each.speaker not in known)
+    left = sorted(known.intersection(control.speakers))
+    if not kept:
+        raise DataError(
+            f"all speakers of the control set of {named} ({len(left)}) are in train, dev or replay "
+            "too; name another corpus with --control, or give it other splits"
+        )
+    if left:
+        more = f" and {len(left) - _LISTED} more" if len(left) > _LISTED else ""
+        told = (
+            f"control:      {len(control) - len(kept)} of {len(control)} utterances left out, "
+            f"whose speakers are in train, dev or replay: {', '.join(left[:_LISTED])}{more}"
+        )
+        data = replace(data, notes=(*data.notes, told))
+    return replace(data, control=kept)
+
+
+def _control_utterances(corpus: Corpus, name: str, config: RunConfig) -> Corpus:
+    """Return the test split of the control accent; all of it where it has no splits."""
+    accent = _control_accent(corpus, name, config=config)
+    control = _of_accent(corpus, accent, corpus_name=name, option="--control-accent")
+    if not _has_splits(control):
+        return control
+    test = control.where(split="test")
+    if not test:
+        raise DataError(
+            f"the accent '{accent}' of the control corpus {name} has no utterance in the split "
+            "test, which is what a control set is; give it some, or no splits at all"
+        )
+    return test
+
+
+def _control_accent(corpus: Corpus, name: str, *, config: RunConfig) -> str:
+    asked, others = config.control_accent, [a for a in corpus.accents if a != config.accent]
+    choices = f"--control-accent: {', '.join(others)}" if others else "another --control"
+    if asked is None and config.general_accent in corpus.accents:
+        asked = config.general_accent
+    elif asked is None and len(corpus.accents) == 1:
+        [asked] = corpus.accents
+    if asked is None:
+        raise ConfigError(
+            f"the control corpus {name} has several accents, and none is called "
+            f"'{config.general_accent}': name one that the model knows already with {choices}"
+        )
+    if asked == config.accent:
+        raise ConfigError(
+            f"'{asked}' is the accent that is adapted to; a control set is of one that the model "
+            f"knows already, recorded in the same way: name it with {choices}"
+        )
+    return asked
+
+
+def digests(data: Data) -> dict[str, str]:
+    """Return what stands for the content of each of the run's corpora, by what it is for.
+
+    Raises:
+        DataError: A recording cannot be read.
+    """
+    general = (data.general_test or Corpus()) + data.general_dev + data.replay
+    named = {
+        "target": data.train + data.dev + data.test,
+        "general": general,
+        "control": data.control,
+        "untranscribed": data.untranscribed,
+    }
+    return {name: corpus.digest() for name, corpus in named.items() if corpus}
 
 
 def corpus_name(config: RunConfig) -> str:
@@ -161,26 +278,111 @@ def _of_accent(corpus: Corpus, accent: str, *, corpus_name: str, option: str) ->
 
 def _splits(corpus: Corpus, *, seed: int, needed: Sequence[str]) -> dict[str, Corpus]:
     """Return train, dev and test: the corpus' own splits, else drawn by speaker."""
-    without = [utterance.id for utterance in corpus if utterance.split is None]
-    if len(without) == len(corpus):
+    if not _has_splits(corpus):
         return split_by_speaker(corpus, seed=seed)
-    accent = corpus[0].accent
-    if without:
-        raise DataError(
-            f"{len(without)} of {len(corpus)} utterances of the accent '{accent}' have no split, "
-            f"such as '{without[0]}': give each of them a split (train, dev or test), or none of "
-            "them, and they are split by speaker"
-        )
     splits = {name: corpus.where(split=name) for name in SPLITS}
     empty = [name for name in needed if not splits[name]]
     if empty:
         raise DataError(
-            f"the accent '{accent}' has no utterance in the split {' and '.join(empty)}; it must "
-            f"have some in each of: {', '.join(needed)}"
+            f"the accent '{corpus[0].accent}' has no utterance in the split {' and '.join(empty)}; "
+            f"it must have some in each of: {', '.join(needed)}"
         )
     for first, second in itertools.combinations(SPLITS, 2):
         splits[first].check_disjoint(splits[second], fields=("speaker",))
     return splits
+
+
+def _has_splits(corpus: Corpus) -> bool:
+    """Return whether the utterances of an accent have splits of their own.
+
+    Raises:
+        DataError: Some have, and others have not.
+    """
+    without = [utterance.id for utterance in corpus if utterance.split is None]
+    if without and len(without) < len(corpus):
+        raise DataError(
+            f"{len(without)} of {len(corpus)} utterances of the accent '{corpus[0].accent}' have "
+            f"no split, such as '{without[0]}': give each of them a split (train, dev or test), or "
+            "none of them, and they are split by speaker"
+        )
+    return not without
+
+
+# --- folds ----------------------------------------------------------------------------------------
+
+
+def fold_speakers(corpus: Corpus, folds: int, *, seed: int) -> tuple[tuple[str, ...], ...]:
+    """Return the speakers that each fold tests, each of them in one fold.
+
+    The speakers are shuffled, and each goes to the fold that has fewest utterances. Each fold gets
+    a speaker. The same corpus, number and seed give the same folds, whatever the order of the
+    utterances.
+
+    Raises:
+        ConfigError: There are more folds than speakers.
+        DataError: There are fewer than three speakers, or a fold leaves fewer than two others.
+    """
+    speakers = corpus.speakers
+    if len(speakers) < len(SPLITS):
+        raise DataError(
+            f"{len(speakers)} speakers ({', '.join(speakers)}) cannot be tested in folds: each is "
+            "tested by a training on others, with dev speakers beside; add recordings of other "
+            "speakers until there are at least three"
+        )
+    if folds > len(speakers):
+        raise ConfigError(
+            f"{folds} folds cannot be made of {len(speakers)} speakers: each must test one; give "
+            f"--folds {len(speakers)} or less"
+        )
+    sizes = Counter(utterance.speaker for utterance in corpus)
+    dealt = _dealt(sizes, [1 / folds] * folds, rng=np.random.default_rng([seed, _FOLDS]))
+    largest = max(map(len, dealt))
+    if len(speakers) - largest < 2:
+        raise DataError(
+            f"of {len(speakers)} speakers in {folds} folds, one fold tests {largest}, which leaves "
+            "too few to train on and to choose by (one each at least); give "
+            f"--folds {min(folds + 1, len(speakers))} or more"
+        )
+    return dealt
+
+
+def _fold_splits(corpus: Corpus, folds: int, *, fold: int | None, seed: int) -> dict[str, Corpus]:
+    """Return train, dev and test of one fold, which share no speaker, with `split` set."""
+    if fold is None:
+        raise ConfigError("a run over folds is several: speechtl.folds runs them, or name one fold")
+    tested = fold_speakers(corpus, folds, seed=seed)[fold - 1]
+    others = Counter(each.speaker for each in corpus if each.speaker not in tested)
+    train, dev = _dealt(others, _FOLD_SHARES, rng=np.random.default_rng([seed, _FOLDS, fold]))
+    place = {
+        speaker: split
+        for split, speakers in zip(SPLITS, (train, dev, tested), strict=True)
+        for speaker in speakers
+    }
+    placed = [replace(each, split=place[each.speaker]) for each in corpus]
+    return {split: Corpus(each for each in placed if each.split == split) for split in SPLITS}
+
+
+def _dealt(
+    sizes: Mapping[str, int], shares: Sequence[float], *, rng: np.random.Generator
+) -> tuple[tuple[str, ...], ...]:
+    """Return the speakers, sorted, of groups that have these shares of the utterances.
+
+    They are shuffled, and each goes to the group that lacks most of its share; each group gets one.
+    """
+    lacking = [share * sum(sizes.values()) for share in shares]
+    groups: list[list[str]] = [[] for _ in shares]
+    speakers = sorted(sizes)
+    for turn, index in enumerate(rng.permutation(len(speakers)).tolist()):
+        empty = [place for place, group in enumerate(groups) if not group]
+        left = len(speakers) - turn
+        open_to = empty if left == len(empty) else range(len(groups))
+        place = max(open_to, key=lacking.__getitem__)
+        groups[place].append(speakers[index])
+        lacking[place] -= sizes[speakers[index]]
+    return tuple(tuple(sorted(group)) for group in groups)
+
+
+# --- how much -------------------------------------------------------------------------------------
 
 
 def _first_minutes(corpus: Corpus, minutes: float, *, seed: int) -> Corpus:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ __all__ = [
     "UNFINISHED_MODEL",
     "OtherRunError",
     "claim",
+    "config_text",
     "from_anywhere",
+    "goes_on",
+    "kept_settings",
     "require_free",
     "run_folder",
     "settings",
@@ -40,6 +44,7 @@ _WRITTEN = (
     "log",
     "checkpoints",
     "pseudo-labels",
+    "folds",
     UNFINISHED_MODEL,
 )
 
@@ -90,9 +95,7 @@ def claim(directory: Path, config: RunConfig, text: str) -> bool:
         OtherRunError: The run that is to be gone on with had other settings.
     """
     require_free(directory, config)
-    earlier = _earlier_run(directory)
-    if earlier is not None and not config.overwrite:
-        _require_same(directory, earlier, text)
+    if goes_on(directory, config, text):
         return True
     try:
         for name in _WRITTEN:
@@ -109,6 +112,19 @@ def claim(directory: Path, config: RunConfig, text: str) -> bool:
         ) from error
     write_text(directory / "config.yaml", text)
     return False
+
+
+def goes_on(directory: Path, config: RunConfig, text: str) -> bool:
+    """Return whether an unfinished run lies in a folder that is to be gone on with.
+
+    Raises:
+        OtherRunError: It had other settings.
+    """
+    earlier = _earlier_run(directory)
+    if earlier is None or config.overwrite:
+        return False
+    _require_same(directory, earlier, text)
+    return True
 
 
 def _earlier_run(directory: Path) -> dict[str, dict[str, Any]] | None:
@@ -155,12 +171,29 @@ def settings(config: RunConfig) -> RunConfig:
         model=from_anywhere(config.model),
         corpus=from_anywhere(corpus_name(config)),
         general=None if general is None else from_anywhere(general),
+        control=None if config.control is None else from_anywhere(config.control),
         untranscribed=config.untranscribed and config.untranscribed.expanduser().absolute(),
         output=None,
         overwrite=False,
         feature_cache=True,
         cache_gb=RunConfig(accent=config.accent).cache_gb,
     )
+
+
+def kept_settings(config: RunConfig) -> dict[str, Any]:
+    """Return `settings` as they stand in config.yaml, which leaves out where to write and how."""
+    kept: dict[str, Any] = asdict(settings(config))
+    for name in ("output", "overwrite", "feature_cache", "cache_gb"):  # no part of the result
+        del kept[name]
+    if config.untranscribed is not None:
+        kept["untranscribed"] = str(kept["untranscribed"])
+    return kept
+
+
+def config_text(kept: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Return what config.yaml holds: every setting, and what with; `--config` reads it again."""
+    tree = {"run": dict(kept), "facts": dict(facts)}
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def from_anywhere(name: str) -> str:

@@ -37,6 +37,7 @@ __all__ = [
     "stretches",
     "transcribe_files",
     "transcribe_utterances",
+    "transcribe_waveforms",
     "transcript_files",
     "writer",
 ]
@@ -196,6 +197,27 @@ def _pieces(waveform: Waveform, model: SpeechModel) -> list[Waveform]:
     return [waveform[slice(*span)] for span in segments(waveform, longest_s=model.longest_s)]
 
 
+# --- waveforms ------------------------------------------------------------------------------------
+
+
+def transcribe_waveforms(
+    model: SpeechModel, waveforms: Sequence[Waveform], *, batch_size: int = 16
+) -> list[str]:
+    """Return the greedy text of each waveform, in their order, whether or not anybody speaks in it.
+
+    Args:
+        model: The recogniser.
+        waveforms: Each `(samples,)`, of `SHORTEST_S` to the model's `longest_s` seconds.
+        batch_size: Waveforms decoded together.
+    """
+    texts = [""] * len(waveforms)
+    for batch in length_buckets([len(each) for each in waveforms], batch_size=batch_size):
+        features = model.encode([waveforms[i] for i in batch], _top(model))
+        for index, text in zip(batch, model.decode(features), strict=True):
+            texts[index] = text
+    return texts
+
+
 # --- where to cut ---------------------------------------------------------------------------------
 
 
@@ -329,10 +351,10 @@ def _decode_alone(model: SpeechModel, job: _Job, stretch: _Stretch) -> None:
 def _decode(model: SpeechModel, stretches: Sequence[_Stretch], *, batch_size: int) -> None:
     """Set the text of each stretch."""
     spoken = [stretch for stretch in stretches if may_hold_speech(stretch.waveform)]
-    for batch in length_buckets([len(s.waveform) for s in spoken], batch_size=batch_size):
-        features = model.encode([spoken[i].waveform for i in batch], _top(model))
-        for index, text in zip(batch, model.decode(features), strict=True):
-            spoken[index].text = text
+    waveforms = [stretch.waveform for stretch in spoken]
+    texts = transcribe_waveforms(model, waveforms, batch_size=batch_size)
+    for stretch, text in zip(spoken, texts, strict=True):
+        stretch.text = text
 
 
 def may_hold_speech(waveform: Waveform) -> bool:

@@ -23,7 +23,7 @@ import soundfile
 import typer
 from models.conftest import noise
 
-from speechtl import audio, cli, pipeline
+from speechtl import audio, cli, folds, pipeline
 from speechtl.benchmark import Row
 from speechtl.config import RunConfig
 from speechtl.corpus import read_jsonl, read_manifest
@@ -219,6 +219,47 @@ def test_speech_without_text_and_its_limits_are_options(
     assert given == (tmp_path / "talks", 2, 0.2, 2.5)
 
 
+def test_a_control_corpus_and_folds_are_options(
+    adapt: Run, asked: list[RunConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("control: starter\n")
+    adapt("--control", "hf:some/corpus", "--control-accent", "southern")
+    adapt("--config", file)
+    adapt("--config", file, "--control", "none")
+    assert [(config.control, config.control_accent, config.folds) for config in asked] == [
+        ("hf:some/corpus", "southern", None), ("starter", None, None), (None, None, None)
+    ]  # fmt: skip
+    over_all: list[RunConfig] = []
+
+    def noted(config: RunConfig, listener: object) -> Any:
+        over_all.append(config)
+        raise OutputError("enough")
+
+    monkeypatch.setattr(folds, "adapt_folds", noted)
+    adapt("--folds", 5)
+    assert [(config.folds, config.fold) for config in over_all] == [(5, None)]
+    file.write_text("folds: 5\nfold: 2\n")  # of a fold's own config.yaml: that one is run
+    adapt("--config", file)
+    assert len(over_all) == 1
+    assert asked[-1].fold == 2
+
+
+def test_adapt_over_folds_tells_each_and_where_a_model_comes_from(
+    adapt: Run, tmp_path: Path
+) -> None:
+    code, told, said = adapt("--folds", 2, "--strategy", "head", "--no-augment")
+    assert code == 0
+    assert told.splitlines()[-2:] == [
+        f"Report: {tmp_path / 'run' / 'report.html'}",
+        f"Models: one for each fold, in {tmp_path / 'run' / 'folds'}; the same command without "
+        "--folds makes the one to use",
+    ]
+    for fragment in ("fold 1 of 2\n", "fold 2 of 2\n", "splits are not looked at"):
+        assert fragment in said
+    assert all(len(line) <= 80 for line in said.splitlines())
+
+
 def test_adapt_tells_what_it_made_of_speech_without_text(
     adapt: Run, manifest: Path, tmp_path: Path
 ) -> None:
@@ -282,6 +323,11 @@ def test_without_an_accent_the_known_ones_are_listed(run: Run) -> None:
         (["--rounds", "0"], 2, ["rounds must be at least 1, got 0"]),
         (["--label-wer", "30"], 2, ["label_wer is a fraction from 0 to 1, got 30.0"]),
         (["--untranscribed", "gone"], 3, ["gone: no such file or folder"]),
+        (["--folds", "1"], 2, ["folds must be at least 2, got 1"]),
+        (["--folds", "9"], 2, ["9 folds cannot be made of 5 speakers", "--folds 5 or less"]),
+        (["--folds", "2", "--untranscribed", "x"], 2, ["folds cannot go with --untranscribed"]),
+        (["--control-accent", "general"], 2, ["control_accent only goes with --control"]),
+        (["--control", "gone.jsonl"], 3, ["gone.jsonl: cannot be read", "existing file"]),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, list) else "",
 )

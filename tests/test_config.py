@@ -194,6 +194,16 @@ def test_speech_without_text_and_its_limits_are_read() -> None:
     assert (plain.untranscribed, plain.rounds, plain.minutes) == (None, 1, None)
 
 
+def test_a_control_corpus_and_folds_are_read() -> None:
+    layers = {"accent": "welsh", "control": "starter", "control_accent": "general", "folds": 5}
+    found = run_config(layers, where="x")
+    assert (found.control, found.control_accent) == ("starter", "general")
+    assert (found.folds, found.fold) == (5, None)
+    assert run_config({**layers, "fold": 5}, where="x").fold == 5
+    plain = RunConfig(accent="welsh")
+    assert (plain.control, plain.control_accent, plain.folds) == (None, None, None)
+
+
 # --- faults ---------------------------------------------------------------------------------------
 
 
@@ -274,6 +284,12 @@ def test_ranges_are_told_together_with_other_faults() -> None:
         ({"minutes": 0.0}, r"minutes must be above 0, got 0\.0"),
         ({"minutes": float("nan")}, "minutes must be above 0"),
         ({"cache_gb": 0.0}, r"cache_gb must be above 0, got 0\.0"),
+        ({"control_accent": "general"}, "control_accent only goes with --control"),
+        ({"folds": 1}, "folds must be at least 2, got 1"),
+        ({"fold": 1}, "fold only goes with --folds"),
+        ({"folds": 3, "fold": 4}, "fold must be from 1 to 3, the number of folds, got 4"),
+        ({"folds": 3, "fold": 0}, "fold must be from 1 to 3"),
+        ({"folds": 3, "untranscribed": Path("x")}, "folds cannot go with --untranscribed: who"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_in_code_too(

@@ -28,7 +28,7 @@ from torch import Tensor
 from transformers import pipeline as transformers_pipeline
 from transformers.models.whisper.modeling_whisper import sinusoids
 
-from speechtl import audio, corpora, models, pipeline, run_data
+from speechtl import audio, corpora, models, pipeline, run_data, run_facts
 from speechtl.config import AugmentStep, RunConfig, read_yaml, run_config
 from speechtl.corpus import Corpus, Utterance, read_jsonl, read_manifest, write_manifest
 from speechtl.errors import ConfigError, DataError, OutputError
@@ -37,11 +37,12 @@ from speechtl.models import SpeechModel, parameter_counts
 from speechtl.models.base import Family
 from speechtl.models.ctc import CtcModel
 from speechtl.pipeline import PartRow, adapt
+from speechtl.probes import heard_in_silence
 from speechtl.pseudo_labels import Guess, recordings
 from speechtl.report.phrases import label_rounds
 from speechtl.run_data import prepare_data
 from speechtl.run_folder import run_folder, settings
-from speechtl.scoring import LabelRound, Report, remake_report
+from speechtl.scoring import LabelRound, Report, read_hypotheses, remake_report
 from speechtl.strategy import STRATEGIES, StrategyName
 from speechtl.training import EpochRecord, History, TrainingConfig, fit
 from speechtl.transcription import transcribe_utterances
@@ -344,7 +345,7 @@ def test_everything_that_takes_long_shows_its_progress(config: RunConfig) -> Non
     listener = Noted()
     adapt(config, listener)
     assert listener.tracked == [
-        "reading audio", "features", "features",
+        "reading test audio", "reading audio", "features", "features",
         "target test, base", "general test, base",
         "dev", "epoch 1", "dev", "epoch 2", "dev",
         "target test, adapted", "general test, adapted",
@@ -362,7 +363,9 @@ def test_the_run_folder_holds_every_result_and_nothing_unfinished(config: RunCon
         "report.json", "report.md", "report.html", "README.md",
     }  # fmt: skip
     assert {path.name for path in (directory / "hypotheses").iterdir()} == {
-        f"{name}.{system}.jsonl" for name in ("target", "general") for system in ("base", "adapted")
+        f"{name}.{system}.jsonl"
+        for name in ("target", "general", "silence")
+        for system in ("base", "adapted")
     }
     assert {path.name.split(".")[0] for path in (directory / "log").iterdir()} == {"events"}
     assert remake_report(directory) == report
@@ -686,6 +689,155 @@ def test_what_is_too_long_for_the_model_is_left_out(
 
 def test_many_faults_are_told_up_to_a_number(config: RunConfig) -> None:
     assert pipeline._some([str(i) for i in range(25)])[-2:] == ("19", "and 5 more")
+
+
+# --- what is told of what was heard ---------------------------------------------------------------
+
+
+@dataclass
+class Levels:
+    """Stands in for the measuring of a signal-to-noise ratio."""
+
+    measured: int = 0
+
+    def __call__(self, waveform: audio.Waveform) -> float | None:
+        self.measured += 1
+        return None if len(waveform) > 9000 else 12.34
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_hypothesis_tells_length_noise_and_whether_its_sentence_was_trained_on(
+    cached: bool, config: RunConfig, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = Levels()
+    monkeypatch.setattr(run_facts, "signal_to_noise_db", levels)
+    new = [
+        replace(each, text="Hat!") if each.id.endswith("dan-1") else each
+        for each in read_manifest(manifest)
+    ]
+    write_manifest(Corpus(new), manifest)
+    adapt(replace(config, feature_cache=cached))
+    assert levels.measured == 12  # not again for the adapted system
+    heard = read_hypotheses(run_folder(config))
+    data = prepare_data(config)
+    trained = {each.text for each in [*data.train, *data.replay]}
+    for name, corpus in (("target", data.test), ("general", data.general_test)):
+        assert corpus is not None
+        for utterance, *rows in zip(
+            corpus, heard["base"][name], heard["adapted"][name], strict=True
+        ):
+            for row in rows:
+                assert row.duration == round(utterance.duration, 3)
+                assert row.snr_db == (None if row.duration > 9000 / 16_000 else 12.3)
+                assert row.seen == (utterance.text in trained)
+        assert [row.seen for row in heard["base"][name]].count(False) == 1
+
+
+def test_what_is_heard_where_nobody_speaks_is_kept_of_both_systems(config: RunConfig) -> None:
+    adapt(config)
+    heard = read_hypotheses(run_folder(config))
+    for system, name in (("base", config.model), ("adapted", str(run_folder(config) / "model"))):
+        rows = heard[system]["silence"]
+        assert rows == tuple(heard_in_silence(models.load(name)))
+        assert len(rows) == 8
+        assert {row.audio for row in rows} == {""}
+
+
+def test_what_the_splits_share_is_among_the_facts_and_the_same_audio_is_a_warning(
+    config: RunConfig, manifest: Path, change: Callable[..., None]
+) -> None:
+    change("scottish-test-dan-0", audio=manifest.parent / "audio" / "scottish-train-bob-2.wav")
+    listener = Noted()
+    report = adapt(config, listener)
+    found = {(each.first, each.second): each for each in report.facts.leakage}
+    assert list(found) == [
+        ("train", "dev"), ("train", "test"), ("dev", "test"),
+        ("train", "general_test"), ("replay", "general_test"),
+    ]  # fmt: skip
+    assert (found["train", "test"].audio, found["train", "test"].prompts) == (1, 6)
+    assert found["train", "test"].utterances == 6
+    assert not any(each.speakers for each in found.values())
+    (warning,) = [n for n in listener.notes if n.startswith("warning: 1 of 6 test utterances is")]
+    assert "such as scottish-test-dan-0 (scottish-train-bob-2 in train)" in warning
+    assert warning.endswith("remove one of each two")
+
+
+def test_what_is_left_out_of_training_is_not_what_was_trained_on(
+    config: RunConfig, manifest: Path
+) -> None:
+    rows = [
+        replace(each, text="thé cat") if each.split != "dev" else replace(each, text="a mat")
+        for each in read_manifest(manifest).where(accent="scottish")
+        if each.id != "scottish-train-ann-0"
+    ]
+    rows.append(replace(read_manifest(manifest)[0], text="a hat"))
+    write_manifest(Corpus(rows), manifest)
+    report = adapt(replace(config, general=None))
+    (overlap,) = [e for e in report.facts.leakage if (e.first, e.second) == ("train", "test")]
+    assert overlap.prompts == 0
+    heard = read_hypotheses(run_folder(config))
+    assert not any(row.seen for row in heard["base"]["target"])
+
+
+def test_the_control_set_is_scored_before_and_after_and_never_trained_on(
+    config: RunConfig, manifest: Path, fits: Fits, tmp_path: Path
+) -> None:
+    other = manifest.with_name("southern.jsonl")
+    rows = read_manifest(manifest).where(accent="general", split="test")
+    southern = Corpus(replace(each, accent="southern", split=None) for each in rows)
+    write_manifest(southern, other)
+    listener = Noted()
+    report = adapt(replace(config, general=None, control=str(other)), listener)
+    ids = [each.id for each in southern]
+    for system in ("base", "adapted"):
+        assert list(texts(run_folder(config), f"control.{system}")) == ids
+        assert f"control test, {system}" in listener.tracked
+    assert not set(ids) & {name for name, _ in fits.trained[0]}
+    assert not any("general" in description for description in listener.tracked)
+    assert report.facts.control == str(other)
+    assert report.facts.data["control"].utterances == len(ids)
+    assert ("train", "control") in {(each.first, each.second) for each in report.facts.leakage}
+    assert any(note.startswith("control:      6 utterances, ") for note in listener.notes)
+    written = run_folder(config) / "config.yaml"
+    saved = yaml.safe_load(written.read_text(encoding="utf-8"))
+    assert set(saved["facts"]["data_digest"]) == {"target", "control"}
+    again = run_config(read_yaml(written) | {"output": tmp_path / "again"}, where="config.yaml")
+    assert again.control == str(other)
+    assert adapt(again).sets == report.sets
+    southern[0].audio.write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=ids[0]):
+        adapt(replace(again, overwrite=True))
+
+
+def test_a_control_set_that_is_the_general_test_set_is_told_to_tell_no_more(
+    config: RunConfig, manifest: Path
+) -> None:
+    listener = Noted()
+    adapt(replace(config, control=str(manifest)), listener)
+    assert any("the very utterances of the general test set" in each for each in listener.notes)
+    assert not any("left out" in note for note in listener.notes)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_ctrl_c_in_a_fold_leaves_it_to_be_gone_on_with(config: RunConfig) -> None:
+    chosen = replace(config, folds=5, fold=2, training=replace(config.training, epochs=3))
+    listener = Noted()
+    listener.on_epoch = lambda epoch: signal.raise_signal(signal.SIGINT) if epoch == 2 else None
+    with pytest.raises(KeyboardInterrupt):
+        adapt(chosen, listener)
+    assert not (run_folder(config) / "report.json").exists()
+    again = Noted()
+    report = adapt(chosen, again)
+    assert report.facts.stopped == "finished"
+    assert "epoch 1" not in again.tracked
+
+
+def test_it_is_told_when_nothing_is_left_to_find_wrong_and_nothing_is_written(
+    config: RunConfig,
+) -> None:
+    found: list[bool] = []
+    adapt(config, on_checked=lambda: found.append(run_folder(config).exists()))
+    assert found == [False]
 
 
 # --- bad input ------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from speechtl.transcription import (
     stretches,
     transcribe_files,
     transcribe_utterances,
+    transcribe_waveforms,
     transcript_files,
     writer,
 )
@@ -228,6 +229,23 @@ def test_an_utterance_that_cannot_be_read_is_named(
     missing = Utterance("u7", tmp_path / "gone.wav", "", "s", "a", 0.0, 1.0)
     with pytest.raises(DataError, match=r"u7.*gone\.wav"):
         transcribe_utterances(tiny("ctc"), [missing])
+
+
+# --- waveforms ------------------------------------------------------------------------------------
+
+
+@both_families
+def test_waveforms_have_the_text_that_they_have_alone_and_silence_is_shown_to_the_model_too(
+    family: Family, tiny: Callable[..., SpeechModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny(family)
+    silence = np.zeros(24_000, dtype=np.float32)
+    waveforms = [noise(0.5, seed=1), silence, noise(2.0, seed=2)]
+    alone = [text_of(model, each) for each in waveforms]
+    sizes = batch_sizes(model, monkeypatch)
+    assert transcribe_waveforms(model, waveforms, batch_size=2) == alone
+    assert sorted(sizes) == [1, 2]
+    assert transcribe_waveforms(model, []) == []
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ class SilenceScore:
     adapted: Silence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """A run's facts and the scores of its sets: all that a reader of `report.json` gets.
 
