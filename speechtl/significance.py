@@ -257,7 +257,7 @@ def smallest_detectable(pairs: Pairs) -> float | None:
     """
     sums = pairs.by_speaker()
     count = len(sums)
-    if 2.0 / 2**count > LEVEL or not sums[:, 0].sum():
+    if math.ldexp(2.0, -count) > LEVEL or not sums[:, 0].sum():
         return None
     error = _standard_error(sums[:, 0], sums[:, 2] - sums[:, 1])
     found, missed = stats.t.ppf([1 - LEVEL / 2, POWER], count - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_nist import check_with_sclite
 
 from speechtl import models
 from speechtl.corpora import starter
 from speechtl.corpus import Utterance
 from speechtl.metrics import total, word_errors
+from speechtl.scoring import read_hypotheses
 from speechtl.transcription import transcribe_utterances
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -80,6 +83,39 @@ def test_the_terminal_shows_both_accents_before_and_after(folder: Path) -> None:
     assert "Caribbean" in shown
     assert "General" in shown
     assert "report.html" in shown
+
+
+def test_the_reports_are_made_anew_without_a_model(folder: Path, tmp_path: Path) -> None:
+    whole = folder / "runs/caribbean"
+    again = tmp_path / "again"
+    again.mkdir()
+    shutil.copytree(whole / "hypotheses", again / "hypotheses")
+    shutil.copy(whole / "report.json", again)
+    done = run("score.py", str(again), "--trn", str(tmp_path / "trn"), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("report.json", "report.html", "report.md", "README.md"):
+        assert (again / name).read_bytes() == (whole / name).read_bytes(), name
+    written = {path.name for path in (tmp_path / "trn").iterdir()}
+    systems = ("ref", "base", "adapted")
+    assert written == {f"{name}.{each}.trn" for name in ("target", "general") for each in systems}
+
+
+@pytest.mark.skipif(shutil.which("sctk") is None, reason="sctk is not installed")
+def test_sclite_counts_the_run_as_the_report_does(
+    folder: Path, report: dict[str, Any], tmp_path: Path
+) -> None:
+    hypotheses = read_hypotheses(folder / "runs/caribbean")
+    check_with_sclite(hypotheses, tmp_path, normaliser=report["normaliser"])
+
+
+def test_a_run_knows_length_noise_and_prompts_and_was_tried_in_silence(
+    report: dict[str, Any],
+) -> None:
+    groups = report["sets"]["target"]["groups"]
+    for kind in ("lengths", "snr", "prompts"):
+        assert sum(each["words"] for each in groups[kind]) == report["sets"]["target"]["words"]
+    assert report["silence"]["base"]["recordings"] == 8
+    assert {(each["first"], each["second"]) for each in report["leakage"]} >= {("train", "test")}
 
 
 def test_the_checkpoint_gives_the_scored_texts_through_transformers_pipeline(folder: Path) -> None:

@@ -13,6 +13,7 @@ from test_report import FACTS, Page, shown
 from speechtl.leakage import Overlap
 from speechtl.report import card, charts, html, markdown, phrases
 from speechtl.scoring import (
+    Dropped,
     Hypotheses,
     Hypothesis,
     Report,
@@ -192,6 +193,21 @@ def test_the_page_shows_parts_words_sounds_and_tests() -> None:
         "Control: southern.jsonl.",
     ):
         assert text.split(" 12 words")[0] in page.words, text
+
+
+def test_a_set_of_many_speakers_stays_below_five_megabytes_and_says_what_it_leaves_out() -> None:
+    heard: Hypotheses = {
+        "base": {"target": rows([4] * 5000)},
+        "adapted": {"target": rows([3] * 4999 + [0])},
+    }
+    dropped = tuple(Dropped(f"u{n}", "shorter than 400 samples") for n in range(20000))
+    made = report(dataclasses.replace(FACTS, dropped=dropped), heard)
+    text = html.render(made, heard, audio=False)
+    assert len(text.encode()) < 5_000_000
+    page = Page(text)
+    assert "These are the 300 whose WER changed most; all 5,000 are in report.json." in page.words
+    assert "s4999" in page.words
+    assert "19,500 more are in report.json." in page.words
 
 
 def test_pooled_folds_are_told_and_have_no_model_of_their_own() -> None:

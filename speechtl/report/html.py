@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ from speechtl.report.phrases import (
     verdict,
 )
 from speechtl.report.words import confusion_lists
-from speechtl.scoring import Hypotheses, Hypothesis, Report, SetScore
+from speechtl.scoring import Hypotheses, Hypothesis, Report, SetScore, SpeakerScore
 
 __all__ = ["render"]
 
@@ -53,6 +54,12 @@ AUDIO_BUDGET = 3_500_000
 
 SPEAKERS_AT_ONCE = 24
 """Up to how many speakers the first set's table is not folded away."""
+
+SPEAKERS_SHOWN = 300
+"""How many speakers a set shows at most: those whose WER changed most."""
+
+DROPPED_SHOWN = 500
+"""How many utterances that were left out are listed."""
 
 EXAMPLES_AT_ONCE = 5
 """How many utterances of a kind a set shows before the rest is folded away."""
@@ -137,6 +144,9 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         top=top,
         speakers_top=_speakers_top,
         speakers_at_once=SPEAKERS_AT_ONCE,
+        speakers_shown=SPEAKERS_SHOWN,
+        dropped_shown=DROPPED_SHOWN,
+        moved_most=_moved_most,
         examples_at_once=EXAMPLES_AT_ONCE,
         place=_place,
         marks=marks,
@@ -161,6 +171,16 @@ def marks(reference: str, hypothesis: str) -> tuple[Mark, ...]:
             case "insert":
                 found += [Mark("added", word) for word in run.hypothesis]
     return tuple(found)
+
+
+def _moved_most(speakers: Sequence[SpeakerScore]) -> list[SpeakerScore]:
+    """Return the speakers, in their order, without those whose WER changed least of too many."""
+
+    def change(item: SpeakerScore) -> float:
+        return abs((item.adapted_wer or 0.0) - (item.base_wer or 0.0))
+
+    most = sorted(speakers, key=change, reverse=True)[:SPEAKERS_SHOWN]
+    return sorted(most, key=lambda item: item.speaker)
 
 
 def _speakers_top(score: SetScore) -> float:
