@@ -85,7 +85,15 @@ LEAKY = dataclasses.replace(
     max_forgetting=1.0,
     control="southern.jsonl",
     leakage=(
-        Overlap(first="train", second="test", utterances=8, speakers=("s1",), prompts=3, audio=1),
+        Overlap(
+            first="train",
+            second="test",
+            utterances=8,
+            speakers=("s1",),
+            prompts=3,
+            near_prompts=2,
+            audio=1,
+        ),
         Overlap(first="train", second="dev", utterances=4),
     ),
 )
@@ -112,13 +120,16 @@ def plain_spaces(text: str) -> str:
 
 
 def test_every_report_tells_what_the_splits_share() -> None:
-    told = (
-        "test and train: 1 speaker in both, the same audio in 1 of 8 utterances, 3 of 8 utterances "
-        "say the same sentence."
+    leak = "test and train: 1 speaker in both, the same audio in 1 of 8 utterances."
+    sentences = (
+        "test and train: the same sentence in 3 of 8 utterances, nearly the same one in 2 of 8."
     )
-    for name, text in every_text(report(), hypotheses()).items():
-        assert told in text, name
+    texts = every_text(report(), hypotheses())
+    for name, text in texts.items():
+        assert leak in text, name
         assert "dev and train" not in text, name
+        assert (sentences in text) == (name != "html"), name
+    assert "test in train 8 1 1 3 2" in texts["html"]
 
 
 def test_every_report_splits_the_gain_into_recording_and_accent() -> None:

@@ -27,6 +27,7 @@ from speechtl.report.phrases import (
     percent,
     power,
     set_name,
+    shared_sentences,
     silence,
     sweep_outcome,
     trained,
@@ -75,6 +76,7 @@ def _details(report: Report) -> list[str]:
     lines = [gain(report), disparity(report)]
     lines += [f"{set_name(report, name)}: {power(score)}" for name, score in report.sets.items()]
     lines += [f"Leakage. {line}" for line in leaks(report.facts)]
+    lines += [f"Shared. {line}" for line in shared_sentences(report.facts)]
     return [line for line in (*lines, silence(report)) if line]
 
 
@@ -86,6 +88,7 @@ def _front_matter(report: Report) -> dict[str, Any]:
         "library_name": "transformers",
         "pipeline_tag": "automatic-speech-recognition",
         "base_model": _model_name(report),
+        **_datasets(facts.corpus),
         "tags": list(dict.fromkeys(tags)),
         "metrics": ["wer", "cer"],
         "model-index": [
@@ -95,6 +98,13 @@ def _front_matter(report: Report) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _datasets(corpus: str) -> dict[str, list[str]]:
+    """Return the hub's name of the corpus, where it has one."""
+    name = corpus.removeprefix("hf:").partition(":")[0]
+    is_id = corpus.startswith("hf:") and not Path(name).is_absolute() and name.count("/") == 1
+    return {"datasets": [name]} if is_id else {}
 
 
 def _result(report: Report, name: str) -> dict[str, Any]:

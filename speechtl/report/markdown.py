@@ -21,6 +21,7 @@ from speechtl.report.phrases import (
     points,
     power,
     set_name,
+    shared_sentences,
     signs,
     silence,
     sweep_outcome,
@@ -57,6 +58,7 @@ def render(report: Report) -> str:
             if (told := signs(score))
         ),
         escape(silence(report)),
+        "\n".join(f"- Shared: {escape(line)}" for line in shared_sentences(facts)),
     ]
     for name, score in report.sets.items():
         parts += [f"## {escape(set_name(report, name))}, by speaker", _speakers_table(score)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from speechtl.leakage import Overlap
 from speechtl.scoring import (
@@ -37,6 +37,7 @@ __all__ = [
     "points",
     "power",
     "set_name",
+    "shared_sentences",
     "short_verdict",
     "signs",
     "silence",
@@ -385,27 +386,39 @@ def signs(score: SetScore) -> str:
 
 
 def leaks(facts: RunFacts) -> list[str]:
-    """Return what the splits share that they should not, a sentence each."""
-    return [
-        f"{SPLITS.get(each.second, each.second)} and {SPLITS.get(each.first, each.first)}: {told}."
-        for each in facts.leakage
-        if (told := _shared(each))
-    ]
+    """Return which splits share speakers or recordings, which they never should; a line each."""
+
+    def kinds(each: Overlap) -> Iterator[tuple[int, str]]:
+        yield len(each.speakers), f"{count(len(each.speakers), 'speaker')} in both"
+        whole = count(each.utterances, "utterance")
+        yield each.audio, f"the same audio in {count(each.audio)} of {whole}"
+
+    return _told_of(facts, kinds)
+
+
+def shared_sentences(facts: RunFacts) -> list[str]:
+    """Return which splits share sentences, or nearly do, which is to be known; a line each."""
+
+    def kinds(each: Overlap) -> Iterator[tuple[int, str]]:
+        whole = count(each.utterances)
+        yield each.prompts, f"the same sentence in {count(each.prompts)} of {whole} utterances"
+        yield each.near_prompts, f"nearly the same one in {count(each.near_prompts)} of {whole}"
+
+    return _told_of(facts, kinds)
 
 
 SPLITS = {"general_test": "general test", "general_dev": "general dev"}
 """What splits are called, where it is not their key."""
 
 
-def _shared(overlap: Overlap) -> str:
-    whole = count(overlap.utterances)
-    kinds = (
-        (len(overlap.speakers), f"{count(len(overlap.speakers), 'speaker')} in both"),
-        (overlap.audio, f"the same audio in {count(overlap.audio)} of {whole} utterances"),
-        (overlap.prompts, f"{count(overlap.prompts)} of {whole} utterances say the same sentence"),
-        (overlap.near_prompts, f"{count(overlap.near_prompts)} nearly the same"),
-    )
-    return ", ".join(text for number, text in kinds if number)
+def _told_of(facts: RunFacts, kinds: Callable[[Overlap], Iterable[tuple[int, str]]]) -> list[str]:
+    lines = []
+    for each in facts.leakage:
+        found = ", ".join(text for number, text in kinds(each) if number)
+        if found:
+            names = (SPLITS.get(name, name) for name in (each.second, each.first))
+            lines.append(f"{' and '.join(names)}: {found}.")
+    return lines
 
 
 def headline(report: Report, name: str) -> str:

@@ -20,6 +20,7 @@ from speechtl.report.phrases import (
     points,
     power,
     set_name,
+    shared_sentences,
     summary,
 )
 from speechtl.scoring import Comparison, Report, SetScore, SystemScore
@@ -49,6 +50,7 @@ def render(report: Report) -> RenderableType:
         if score.difference.verdict == "no evidence"
     ]
     told += [Text(f"Leakage: {line}", style="yellow") for line in leaks(report.facts)]
+    told += [Text(f"Shared: {line}", style="dim") for line in shared_sentences(report.facts)]
     if others := _other_normalisers(report):
         told.append(Text(others, style="dim"))
     told.append(Text(_legend(report.facts.normaliser), style="dim"))
