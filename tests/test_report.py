@@ -186,9 +186,9 @@ def test_names_and_numbers_read_as_english() -> None:
 def test_the_summary_says_the_whole_result_in_full() -> None:
     assert phrases.summary(made()).replace("\N{NO-BREAK SPACE}", " ") == (
         "West Midlands WER 40.0 % → 20.0 %: −20.0 points absolute difference (95 % interval −60.0 "
-        "to +20.0), 50.0 % relative reduction. No evidence of a change: too few speakers (2) to "
-        "show any. General WER 0.0 % → 25.0 %: +25.0 points absolute difference. No evidence of a "
-        "change: too few speakers (1) to show any."
+        "to +20.0), 50.0 % relative reduction. No evidence of a change for other people: "
+        "too few speakers (2) to show any. General WER 0.0 % → 25.0 %: +25.0 points absolute difference. No evidence of a "
+        "change for other people: too few speakers (1) to show any."
     )
 
 
@@ -304,7 +304,9 @@ def test_the_card_names_the_base_without_its_maker_s_folders(model: str, expecte
 def test_the_html_report_begins_with_the_result() -> None:
     page = Page(html.render(made(), HYPOTHESES, audio=False))
     assert "West Midlands WER 40.0 % →to 20.0 %" in page.words
-    assert page.words.index("No evidence of a change.") < page.words.index("West Midlands WER")
+    assert page.words.index("No evidence: too few speakers.") < page.words.index(
+        "West Midlands WER"
+    )
     change = "−20.0 points absolute difference (95 % interval −60.0 to +20.0), 50.0 %"
     assert change in page.words
     assert "too few speakers (2) to show any change" in page.words

@@ -163,9 +163,9 @@ def test_the_distance_between_accents_is_told_before_and_after() -> None:
 @pytest.mark.parametrize(
     ("count", "told"),
     [
-        (4, "No evidence of a change: too few speakers (4) to show any."),
+        (4, "No evidence of a change for other people: too few speakers (4) to show any."),
         # Two to the power of six flips, times two of three sets that Holm counts.
-        (6, "No evidence of a change: too few speakers (6) to show any."),
+        (6, "No evidence of a change for other people: too few speakers (6) to show any."),
         (7, "Improved (p = 0.047, 7 speakers). Too few speakers for a sure interval: test 8 or"),
         (8, "Improved (p = 0.023, 8 speakers)."),
     ],

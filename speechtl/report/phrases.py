@@ -243,7 +243,9 @@ VERDICTS: dict[Verdict, str] = {
 def short_verdict(score: SetScore) -> str:
     """Return the verdict in two or three words; nothing where there is none."""
     found = score.difference.verdict
-    return "" if found is None else VERDICTS[found]
+    if found is None:
+        return ""
+    return "No evidence: too few speakers" if _cannot_show_any(score) else VERDICTS[found]
 
 
 def verdict(score: SetScore) -> str:
@@ -253,7 +255,7 @@ def verdict(score: SetScore) -> str:
         return ""
     told = VERDICTS[difference.verdict]
     if _cannot_show_any(score):
-        return f"{told}: too few speakers ({difference.speakers}) to show any."
+        return f"{told} for other people: too few speakers ({difference.speakers}) to show any."
     return f"{told} ({_found(score)}).{_caution(score)}"
 
 
@@ -262,7 +264,9 @@ def evidence(score: SetScore) -> str:
     if score.difference.verdict is None:
         return ""
     if _cannot_show_any(score):
-        return f"too few speakers ({score.difference.speakers}) to show any change."
+        return (
+            f"too few speakers ({score.difference.speakers}) to show any change for other people."
+        )
     return f"{_found(score)}.{_caution(score)}"
 
 
