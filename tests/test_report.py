@@ -187,8 +187,8 @@ def test_the_summary_says_the_whole_result_in_full() -> None:
     assert phrases.summary(made()).replace("\N{NO-BREAK SPACE}", " ") == (
         "West Midlands WER 40.0 % → 20.0 %: −20.0 points absolute difference (95 % interval −60.0 "
         "to +20.0), 50.0 % relative reduction. No evidence of a change for other people: "
-        "too few speakers (2) to show any. General WER 0.0 % → 25.0 %: +25.0 points absolute difference. No evidence of a "
-        "change for other people: too few speakers (1) to show any."
+        "too few speakers (2) to show any. General WER 0.0 % → 25.0 %: +25.0 points absolute "
+        "difference. No evidence of a change for other people: too few speakers (1) to show any."
     )
 
 
