@@ -1,23 +1,33 @@
 """Draw test sets whose truth is known, and count what the verdict says of them.
 
     python scripts/simulate_verdicts.py --draws 2000 --picture docs/images/power.png
+    python scripts/simulate_verdicts.py --draws 2000 --detectable
 
 Each speaker has a WER, and what adaptation does to it, drawn anew: without a true difference the
 mean of the latter is zero. Prints how often the verdict then is improved or worse, how often an
 interval by utterances would say so, and how often the interval by speakers holds the truth; and,
-with true differences, how often it is found.
+with true differences, how often it is found. With `--detectable` the true difference is the mean
+of what such test sets say is the smallest that they would show: it is to be found in four of five.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from speechtl.significance import Interval, Pairs, intervals, sign_flips, verdict
+from speechtl.significance import (
+    Interval,
+    Pairs,
+    intervals,
+    sign_flips,
+    smallest_detectable,
+    verdict,
+)
 
 SPEAKERS = (4, 8, 16, 40)
 EFFECTS = (-0.01, -0.02, -0.03, -0.05, -0.08)  # absolute, fractions
@@ -36,6 +46,8 @@ class Outcome:
         decided: The verdict was improved or worse.
         by_utterance: The interval by utterances did not hold zero.
         held: The interval by speakers held the truth.
+        detectable: Not a share: the mean of what each draw calls the smallest difference that it
+            would show (a fraction); None where none does.
     """
 
     speakers: int
@@ -43,6 +55,7 @@ class Outcome:
     decided: float
     by_utterance: float
     held: float
+    detectable: float | None = None
 
 
 def drawn(rng: np.random.Generator, *, speakers: int, effect: float) -> Pairs:
@@ -60,6 +73,7 @@ def simulate(speakers: int, *, effect: float, draws: int, seed: int = 0) -> Outc
     """Return what the verdicts were on as many draws."""
     rng = np.random.default_rng([seed, speakers, round(-1000 * effect)])
     decided = by_utterance = held = 0
+    detectable = []
     for number in range(draws):
         pairs = drawn(rng, speakers=speakers, effect=effect)
         interval = intervals(pairs, seed=number, resamples=RESAMPLES).difference
@@ -69,7 +83,25 @@ def simulate(speakers: int, *, effect: float, draws: int, seed: int = 0) -> Outc
         decided += verdict(interval, p_value) in {"improved", "worse"}
         by_utterance += not _holds(other, 0.0)
         held += _holds(interval, effect)
-    return Outcome(speakers, effect, decided / draws, by_utterance / draws, held / draws)
+        if (least := smallest_detectable(pairs)) is not None:
+            detectable.append(least)
+    return Outcome(
+        speakers,
+        effect,
+        decided / draws,
+        by_utterance / draws,
+        held / draws,
+        math.fsum(detectable) / len(detectable) if detectable else None,
+    )
+
+
+def simulate_detectable(speakers: int, *, draws: int, seed: int = 0) -> Outcome | None:
+    """Return what the verdicts are on a true difference as small as test sets say they would show.
+
+    It is the mean over as many test sets without a difference; None where they say of none.
+    """
+    least = simulate(speakers, effect=0.0, draws=draws, seed=seed).detectable
+    return None if least is None else simulate(speakers, effect=-least, draws=draws, seed=seed)
 
 
 def _holds(interval: Interval | None, value: float) -> bool:
@@ -87,6 +119,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
         f"| {each.speakers} | {100 * each.effect:g} | {each.decided:.1%} | "
         f"{each.by_utterance:.1%} | {each.held:.1%} |"
         for each in outcomes
+    ]
+    return "\n".join(lines)
+
+
+def detectable_table(outcomes: Sequence[Outcome]) -> str:
+    """Return how often the smallest detectable differences are found, as Markdown."""
+    lines = ["| speakers | smallest detectable (points) | found |", "|---:|---:|---:|"]
+    lines += [
+        f"| {each.speakers} | {-100 * each.effect:.1f} | {each.decided:.1%} |" for each in outcomes
     ]
     return "\n".join(lines)
 
@@ -121,11 +162,24 @@ def main() -> None:
     )
     parser.add_argument("--draws", type=int, default=12000)
     parser.add_argument("--speakers", type=int, nargs="+", default=list(SPEAKERS))
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, help="draw how often a true difference is found")
+    parser.add_argument(
+        "--detectable",
+        action="store_true",
+        help="print how often the smallest detectable difference is found, and nothing else",
+    )
     options = parser.parse_args()
+    if options.detectable:
+        found = (
+            simulate_detectable(speakers, draws=options.draws, seed=options.seed)
+            for speakers in options.speakers
+        )
+        print(detectable_table([each for each in found if each is not None]))
+        return
     effects = (0.0, *EFFECTS) if options.picture else (0.0,)
     outcomes = [
-        simulate(speakers, effect=effect, draws=options.draws)
+        simulate(speakers, effect=effect, draws=options.draws, seed=options.seed)
         for speakers in options.speakers
         for effect in effects
     ]

@@ -22,6 +22,7 @@ import jiwer
 import numba
 import numpy as np
 import numpy.typing as npt
+from rapidfuzz.distance import Levenshtein
 
 __all__ = [
     "DELETE",
@@ -35,10 +36,10 @@ __all__ = [
     "Steps",
     "align",
     "align_words",
+    "character_error_rate",
     "character_errors",
     "counted",
     "total",
-    "total_character_errors",
     "word_errors",
 ]
 
@@ -52,7 +53,6 @@ Steps = npt.NDArray[np.uint8]
 
 _SUBSTITUTION = 4
 _GAP = 3  # of a deletion, and of an insertion
-_TOGETHER = 1000  # utterances that jiwer counts at once: it keeps all that it found, as objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,25 +123,24 @@ def character_errors(reference: str, hypothesis: str) -> ErrorCounts:
 
     White space at the ends does not count, and a run of it counts once.
     """
-    return total_character_errors([reference], [hypothesis])
+    found = jiwer.process_characters(_spaced(reference), _spaced(hypothesis))
+    return ErrorCounts(found.hits, found.substitutions, found.deletions, found.insertions)
 
 
-def total_character_errors(references: Sequence[str], hypotheses: Sequence[str]) -> ErrorCounts:
-    """Return the character errors of all utterances together, as `character_errors` counts them."""
-    hits, said, heard = 0, [], []
-    for pair in zip(references, hypotheses, strict=True):
-        first, second = map(_spaced, pair)
-        if first == second:
-            hits += len(first)
-        else:
-            said.append(first)
-            heard.append(second)
-    counts = ErrorCounts(hits)
-    for begin in range(0, len(said), _TOGETHER):
-        part = slice(begin, begin + _TOGETHER)
-        found = jiwer.process_characters(said[part], heard[part])
-        counts += ErrorCounts(found.hits, found.substitutions, found.deletions, found.insertions)
-    return counts
+def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float | None:
+    """Return the rate of all utterances together, as `character_errors` counts them, a fraction.
+
+    None where no reference has a character, and hypotheses have. RapidFuzz, which jiwer counts
+    with, gives the number of errors without their kinds in a twentieth of the time.
+    """
+    pairs = zip(map(_spaced, references), map(_spaced, hypotheses), strict=True)
+    errors = characters = 0
+    for said, heard in pairs:
+        characters += len(said)
+        errors += Levenshtein.distance(said, heard)
+    if characters:
+        return errors / characters
+    return None if errors else 0.0
 
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import re
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,12 +21,19 @@ from scipy import stats
 
 from speechtl.metrics import align, word_errors
 from speechtl.significance import (
+    Bootstrapped,
+    Interval,
     Pairs,
+    group_intervals,
     holm,
     intervals,
+    intervals_together,
     mapsswe,
     mcnemar,
+    ratio_interval,
     sign_flips,
+    smallest_detectable,
+    unpaired_interval,
 )
 
 
@@ -108,6 +117,259 @@ def test_ten_thousand_resamples_of_five_thousand_utterances_take_two_seconds() -
         sign_flips(found, seed=0)
         seconds.append(time.process_time() - started)
     assert min(seconds) < 2
+
+
+# --- intervals of parts of a set ------------------------------------------------------------------
+
+
+def drawn_again(
+    pairs: Pairs, mask: npt.NDArray[np.bool_], *, seed: int, draws: int = 4000
+) -> Interval:
+    """Return a group's interval of the difference the long way: whole speakers, utterance lists."""
+    rng = np.random.default_rng(seed)
+    own = [np.flatnonzero(pairs.speakers == each) for each in np.unique(pairs.speakers)]
+    differences = []
+    for _ in range(draws):
+        rows = np.concatenate([own[each] for each in rng.integers(len(own), size=len(own))])
+        rows = rows[mask[rows]]
+        if len(rows):
+            errors = pairs.adapted[rows].sum() - pairs.base[rows].sum()
+            differences.append(errors / pairs.words[rows].sum())
+    there = sum(bool(mask[each].any()) for each in own)
+    # Hesterberg 2015: percentiles of a normal distribution that is as much wider as Student's is.
+    tail = stats.norm.cdf(math.sqrt(there / (there - 1)) * stats.t.ppf(0.025, there - 1))
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def test_a_group_that_holds_everything_has_the_sets_own_intervals() -> None:
+    found = drawn(np.random.default_rng(0), speakers=12, effect=-0.05)
+    everything = np.ones(len(found.words), dtype=bool)
+    some = np.arange(len(found.words)) % 3 == 0
+    first, _, last = group_intervals(found, np.stack([everything, some, everything]), seed=7)
+    assert first == last == intervals(found, seed=7)
+
+
+def test_groups_are_drawn_by_speaker_with_all_of_their_utterances() -> None:
+    rng = np.random.default_rng(5)
+    found = drawn(rng, speakers=14, effect=-0.05)
+    long = found.words > 8
+    some_speakers = np.isin(found.speakers, [0, 2, 3, 5, 8, 9, 11])
+    masks = np.stack([np.ones_like(long), long, some_speakers])
+    for mask, each in zip(masks, group_intervals(found, masks, seed=0), strict=True):
+        assert each.difference == pytest.approx(drawn_again(found, mask, seed=1), abs=0.006)
+
+
+def test_a_speakers_utterances_of_a_group_say_no_more_where_there_are_ten_alike() -> None:
+    rows = [(s, 10, 2 + s % 3, 1 + s % 2) for s in range(10)]
+    others = [(s, 5, 4, 4) for s in range(10)]
+    once, often = (
+        group_intervals(
+            pairs(*rows * n, *others), np.array([[True] * 10 * n + [False] * 10]), seed=0
+        )[0]
+        for n in (1, 10)
+    )
+    assert once.difference == pytest.approx(often.difference)
+    assert once.base == pytest.approx(often.base)
+
+
+def test_a_group_has_the_caution_of_its_own_speakers_and_none_with_one() -> None:
+    found = pairs(*((s, 10, 4, 2 + s % 3) for s in range(20)))
+    masks = np.array([found.speakers < count for count in (0, 1, 2, 3)])
+    nobody, one, two, three = group_intervals(found, masks, seed=0)
+    assert nobody == one == Bootstrapped(None, None, None)
+    assert two.difference == pytest.approx((-0.2, -0.1))  # all that can be drawn of two speakers
+    assert three.difference == pytest.approx((-0.2, 0.0))
+
+
+def test_a_group_without_a_word_has_no_interval() -> None:
+    found = pairs((0, 10, 2, 1), (1, 10, 2, 2), (0, 0, 1, 0), (1, 0, 1, 0))
+    assert group_intervals(found, np.array([[False, False, True, True]]), seed=0)[0].base is None
+
+
+# --- one speaker ----------------------------------------------------------------------------------
+
+
+def ratio(*rows: tuple[int, int], signed: bool = False) -> Interval | None:
+    words, errors = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+    return ratio_interval(words, errors, signed=signed)
+
+
+def test_a_speakers_interval_is_that_of_a_ratio_of_sums() -> None:
+    # A fifth of the words is wrong; beyond it -1, 1 and 0. Student's quantile of two is 4.303.
+    reach = 4.302653 * math.sqrt(3 / 2 * 2) / 40
+    assert ratio((10, 1), (10, 3), (20, 4)) == pytest.approx((0.2 - reach, 0.2 + reach))
+    reach = 12.706205 * math.sqrt(2 / 1 * 2 * 0.5**2) / 20
+    assert ratio((10, 0), (10, 1)) == pytest.approx((0.0, 0.05 + reach))
+    less = ratio((10, 0), (10, -1), signed=True)
+    assert less == pytest.approx((-0.05 - reach, -0.05 + reach))
+
+
+def test_a_rate_is_never_below_zero_but_a_difference_may_be() -> None:
+    rows = [(10, 0)] * 4 + [(10, 1)]
+    rate = ratio(*rows)
+    assert rate is not None
+    assert rate[0] == 0
+    better = ratio(*((words, -errors) for words, errors in rows), signed=True)
+    assert better is not None
+    assert better[0] == pytest.approx(-rate[1])
+    assert better[1] > 0
+
+
+def test_a_speaker_whose_utterances_are_all_alike_has_no_interval() -> None:
+    assert ratio((10, 0), (4, 0), (7, 0)) is None
+    assert ratio((10, 5), (4, 2)) is None
+
+
+def test_intervals_of_one_drawing_are_those_of_each_alone() -> None:
+    first = drawn(np.random.default_rng(5), speakers=9, effect=-0.03)
+    other = Pairs(first.speakers, first.words, first.base + 1, first.adapted)
+    together = intervals_together([first, other], seed=3)
+    assert together == [intervals(first, seed=3), intervals(other, seed=3)]
+
+
+def test_a_speaker_with_one_utterance_or_without_a_word_has_no_interval() -> None:
+    assert ratio() is None
+    assert ratio((10, 3)) is None
+    assert ratio((0, 1), (0, 0)) is None
+    assert ratio((0, 1), (10, 0)) is not None
+
+
+def test_a_speakers_interval_is_that_of_a_bootstrap_over_utterances() -> None:
+    rng = np.random.default_rng(3)
+    words = rng.integers(4, 14, 60)
+    errors = rng.binomial(words, rng.uniform(0.1, 0.5, 60))
+    rows = rng.integers(60, size=(20_000, 60))
+    rates = errors[rows].sum(axis=1) / words[rows].sum(axis=1)
+    assert ratio_interval(words, errors) == pytest.approx(
+        np.quantile(rates, [0.025, 0.975]), abs=0.01
+    )
+
+
+@pytest.mark.parametrize(("utterances", "rate"), [(20, 0.3), (20, 0.1), (60, 0.3)])
+def test_a_speakers_interval_holds_the_rate_in_nineteen_of_twenty(
+    utterances: int, rate: float
+) -> None:
+    rng = np.random.default_rng([utterances, round(100 * rate)])
+    held = 0
+    for _ in range(1000):
+        words = rng.integers(4, 14, utterances)
+        hard = rng.uniform(-0.8, 0.8, utterances)  # some utterances are harder than others
+        found = ratio_interval(words, rng.binomial(words, rate * (1 + hard)))
+        assert found is not None
+        held += found[0] <= rate <= found[1]
+    assert 0.925 <= held / 1000 <= 0.975
+
+
+# --- two sets of speakers -------------------------------------------------------------------------
+
+
+def test_two_sets_of_two_speakers_differ_by_what_any_two_of_them_do() -> None:
+    first = pairs((0, 10, 4, 1), (1, 10, 2, 1))  # changes of -0.3 and -0.1
+    second = pairs((0, 10, 2, 1), (1, 30, 3, 2))  # of -1 / 10 and -1 / 30
+    assert unpaired_interval(first, second, seed=0) == pytest.approx((-0.3 + 1 / 30, 0.0))
+    assert unpaired_interval(second, first, seed=0) == pytest.approx((0.0, 0.3 - 1 / 30))
+
+
+def test_two_sets_give_no_interval_where_one_has_one_speaker_or_no_word() -> None:
+    two = pairs((0, 10, 4, 1), (1, 10, 2, 1))
+    for other in (pairs((0, 10, 1, 1)), pairs(), pairs((0, 0, 1, 0), (1, 0, 0, 0))):
+        assert unpaired_interval(two, other, seed=0) is None
+        assert unpaired_interval(other, two, seed=0) is None
+
+
+def test_the_same_set_twice_is_drawn_as_different_people() -> None:
+    """Drawn as the same people, all differences would be zero."""
+    found = drawn(np.random.default_rng(1), speakers=12)
+    interval = unpaired_interval(found, found, seed=0)
+    assert interval is not None
+    assert interval == unpaired_interval(found, found, seed=0)
+    assert interval[0] < -0.01 < 0.01 < interval[1]
+    assert interval[0] == pytest.approx(-interval[1], abs=0.005)
+
+
+def test_the_interval_of_two_sets_holds_the_truth_in_nineteen_of_twenty() -> None:
+    rng = np.random.default_rng(8)
+    held = 0
+    for number in range(200):
+        first, second = drawn_fairly(rng, 14, -0.08), drawn_fairly(rng, 10, -0.02)
+        found = unpaired_interval(first, second, seed=number, resamples=1000)
+        assert found is not None
+        held += found[0] <= -0.06 <= found[1]
+    assert 0.91 <= held / 200 <= 0.995
+
+
+def drawn_fairly(rng: np.random.Generator, speakers: int, effect: float) -> Pairs:
+    """Return pairs whose rates are far from 0 and 1, so that none is cut off."""
+    who = np.repeat(np.arange(speakers), rng.integers(8, 40, speakers))
+    words = rng.integers(4, 14, len(who))
+    base = rng.uniform(0.25, 0.45, speakers)
+    adapted = base + effect + rng.uniform(-0.05, 0.05, speakers)
+    return Pairs(who, words, *(rng.binomial(words, each[who]) for each in (base, adapted)))
+
+
+# --- what a set can show --------------------------------------------------------------------------
+
+
+def changes(*errors: int, words: int = 100) -> Pairs:
+    """Return a speaker for each change of so many errors."""
+    return pairs(*((s, words, 50, 50 + each) for s, each in enumerate(errors)))
+
+
+EIGHT = (-9, -5, -1, 2, -4, -8, 0, -7)
+
+
+def test_what_is_detectable_is_some_three_standard_errors_of_the_difference() -> None:
+    found = smallest_detectable(changes(*EIGHT))
+    error = stats.sem(np.array(EIGHT) / 100)
+    # Student's quantiles of 0.975 and 0.8 with seven degrees: 2.365 and 0.896.
+    assert found is not None
+    assert (2.365 + 0.895) * error < found
+    assert found < 4 * error
+
+
+def test_what_is_detectable_grows_with_the_spread_and_not_with_the_change() -> None:
+    found = smallest_detectable(changes(*EIGHT))
+    twice = smallest_detectable(changes(*(2 * each for each in EIGHT)))
+    moved = smallest_detectable(changes(*(each - 20 for each in EIGHT)))
+    assert found is not None
+    assert twice == pytest.approx(2 * found)
+    assert moved == pytest.approx(found)
+    more = smallest_detectable(changes(*EIGHT * 4))
+    assert more is not None
+    assert 2 < found / more < 2.6  # four times the speakers, and better quantiles
+
+
+def test_what_is_detectable_does_not_hang_on_how_well_a_speaker_is_heard() -> None:
+    heard = (10, 60, 30, 80, 20, 50, 90, 40)  # errors of 100
+    rows = [
+        (s, 100, base, base + each) for s, (base, each) in enumerate(zip(heard, EIGHT, strict=True))
+    ]
+    found = smallest_detectable(pairs(*rows))
+    assert found == pytest.approx(smallest_detectable(changes(*EIGHT)))
+    swapped = [(s, words, adapted, base) for s, words, base, adapted in rows]
+    assert smallest_detectable(pairs(*swapped)) == pytest.approx(found)
+
+
+def test_nothing_is_detectable_by_five_speakers_and_something_is_by_six() -> None:
+    assert smallest_detectable(changes(*EIGHT[:5])) is None
+    assert smallest_detectable(changes(*EIGHT[:6])) is not None
+    assert smallest_detectable(changes()) is None
+    assert smallest_detectable(changes(*[0] * 8, words=0)) is None
+
+
+def test_thousands_of_speakers_can_show_a_difference() -> None:
+    found = smallest_detectable(changes(*EIGHT * 300))
+    assert found is not None
+    assert 0 < found < 0.01
+
+
+def test_speakers_who_all_change_alike_say_nothing_of_what_is_detectable() -> None:
+    assert smallest_detectable(changes(*[0] * 8)) is None
+    assert smallest_detectable(changes(*[-3] * 8)) is None
+    # Seven tenths of the words of each, whose sums are not told apart by rounding alone.
+    alike = [(s, 10 * n, 7 * n, 0) for s, n in enumerate((1, 2, 3, 5, 7, 11, 13, 17))]
+    assert smallest_detectable(pairs(*alike)) is None
 
 
 # --- sign flips -----------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ from speechtl.report.phrases import (
     trained_how,
     verdict,
 )
-from speechtl.report.words import confusion_lists
+from speechtl.report.words import confusion_lists, sounds_shown
 from speechtl.scoring import Hypotheses, Hypothesis, Report, SetScore, SpeakerScore
 
 __all__ = ["render"]
@@ -141,6 +141,7 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         effects={each.set: each for each in drawn},
         slope_chart=slope_chart,
         confusion_lists=confusion_lists,
+        sounds_shown=sounds_shown,
         top=top,
         speakers_top=_speakers_top,
         speakers_at_once=SPEAKERS_AT_ONCE,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from speechtl.scoring import Confusion, Vocabulary
+from speechtl.scoring import Confusion, Sound, Vocabulary
 
-__all__ = ["ConfusionList", "confusion_lists", "heard_as"]
+__all__ = ["ConfusionList", "confusion_lists", "heard_as", "sounds_shown"]
 
 SHOWN = 10
 """How many confusions of a list are shown."""
@@ -38,3 +38,8 @@ def confusion_lists(words: Vocabulary) -> list[ConfusionList]:
 def heard_as(confusion: Confusion) -> str:
     """Return a confusion in words: "loch → lock", "wee → nothing", "nothing → the"."""
     return f"{confusion.reference or 'nothing'} → {confusion.heard or 'nothing'}"
+
+
+def sounds_shown(sounds: Sequence[Sound]) -> list[Sound]:
+    """Return the ten sounds whose words gained most, and the five whose words gained least."""
+    return [*sounds[:10], *sounds[10:][-5:]]

@@ -125,7 +125,7 @@ def per_speaker(paired: Paired) -> tuple[SpeakerScore, ...]:
                 adapted_wer=_rate(after, own),
                 base_interval=ratio_interval(own, before),
                 adapted_interval=ratio_interval(own, after),
-                difference_interval=ratio_interval(own, after - before),
+                difference_interval=ratio_interval(own, after - before, signed=True),
             )
         )
     return tuple(scores)

@@ -17,7 +17,7 @@ from speechtl.significance import Pairs
 from speechtl.text import Normaliser
 from speechtl.text import normaliser as normaliser_named
 
-__all__ = ["Heard", "Paired", "pair", "renormalised"]
+__all__ = ["Heard", "Paired", "check_same", "pair", "renormalised"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def pair(base: Sequence[Hypothesis], adapted: Sequence[Hypothesis], *, normalise
             or a speaker differs between them.
         ConfigError: The normaliser is unknown.
     """
-    _check(base, adapted)
+    check_same(base, adapted)
     by_id = {row.id: row for row in adapted}
     others = [by_id[row.id] for row in base]
     normalise = _remembering(normaliser_named(normaliser))
@@ -160,7 +160,12 @@ def _numbers(rows: Sequence[Hypothesis]) -> npt.NDArray[np.int64]:
     return np.array([numbers.setdefault(row.speaker, len(numbers)) for row in rows], dtype=np.int64)
 
 
-def _check(base: Sequence[Hypothesis], adapted: Sequence[Hypothesis]) -> None:
+def check_same(base: Sequence[Hypothesis], adapted: Sequence[Hypothesis]) -> None:
+    """Refuse two systems' rows that are not of the same utterances.
+
+    Raises:
+        DataError: An id is in one alone, or stands twice, or a reference or a speaker differs.
+    """
     faults = [
         f"utterance {id_!r}: {count} times in {system}"
         for system, rows in (("base", base), ("adapted", adapted))

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from speechtl import text
 from speechtl.errors import DataError
-from speechtl.metrics import ErrorCounts, total_character_errors
+from speechtl.metrics import ErrorCounts, character_error_rate, character_errors
 from speechtl.scoring.facts import RunFacts
 from speechtl.scoring.groups import (
     Disparity,
@@ -32,7 +32,7 @@ from speechtl.scoring.hypotheses import (
     read_hypotheses,
     validation_faults,
 )
-from speechtl.scoring.paired import Heard, Paired, pair, renormalised
+from speechtl.scoring.paired import Heard, Paired, check_same, pair, renormalised
 from speechtl.scoring.words import (
     Hallucination,
     Pronunciations,
@@ -43,12 +43,15 @@ from speechtl.scoring.words import (
     vocabulary,
 )
 from speechtl.significance import (
+    LEVEL,
+    Bootstrapped,
     Interval,
     Mapsswe,
     Mcnemar,
     Verdict,
     holm,
     intervals,
+    intervals_together,
     mapsswe,
     mcnemar,
     sign_flips,
@@ -195,6 +198,8 @@ class Example:
     adapted: str
     base_errors: int
     adapted_errors: int
+    base_character_errors: int = 0
+    adapted_character_errors: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,12 +353,13 @@ def make_report(
         for name, rows in base.items()
         if name != SILENCE
     }
+    if SILENCE in base:
+        check_same(base[SILENCE], adapted[SILENCE])
     accent_map = text.accent_map(facts.accent)
     sets = {
         name: _scored(each, facts, accent_map=accent_map, pronunciations=pronunciations)
         for name, each in paired.items()
     }
-    tried = SILENCE in base
     return Report(
         facts=facts,
         sets=judged(sets, max_forgetting=facts.max_forgetting),
@@ -362,7 +368,7 @@ def make_report(
         gain=_gain(paired, seed=facts.seed),
         silence=(
             SilenceScore(base=silence(base[SILENCE]), adapted=silence(adapted[SILENCE]))
-            if tried
+            if SILENCE in base
             else None
         ),
     )
@@ -416,7 +422,8 @@ def score(
         ConfigError: The normaliser is unknown.
     """
     paired = pair(base, adapted, normaliser=normaliser)
-    return _set_score(paired, renormalised(paired, "none"), seed=seed)
+    resampled = intervals(paired.pairs, seed=seed)
+    return _set_score(paired, renormalised(paired, "none"), resampled, seed=seed)
 
 
 def judged(sets: Mapping[str, SetScore], *, max_forgetting: float | None) -> dict[str, SetScore]:
@@ -429,10 +436,14 @@ def judged(sets: Mapping[str, SetScore], *, max_forgetting: float | None) -> dic
     found = {}
     for name, each in sets.items():
         least = p_values | {name: _known(each.difference.least_p_value)}
+        least_p_value = dict(zip(sets, holm(list(least.values())), strict=True))[name]
         difference = dataclasses.replace(
             each.difference,
             corrected_p_value=corrected[name],
-            least_p_value=dict(zip(sets, holm(list(least.values())), strict=True))[name],
+            least_p_value=least_p_value,
+            smallest_detectable=(
+                each.difference.smallest_detectable if least_p_value <= LEVEL else None
+            ),
         )
         budget = max_forgetting if name == "general" else None
         reached = verdict(
@@ -455,24 +466,38 @@ def _scored(
     pronunciations: Pronunciations | None,
 ) -> SetScore:
     """Return a set's scores with everything that is told beside them."""
-    names: list[str] = [name for name in ALSO if name != facts.normaliser]
-    if accent_map is not None and facts.normaliser != "none" and "+" not in facts.normaliser:
-        names.append(f"{facts.normaliser}+{accent_map}")
     raw = renormalised(paired, "none")
-    others = {name: raw if name == "none" else renormalised(paired, name) for name in names}
+    others = {
+        name: raw if name == "none" else renormalised(paired, name)
+        for name in _other_normalisers(facts.normaliser, accent_map)
+    }
+    pairs = [paired.pairs, *(other.pairs for other in others.values())]
+    resampled, *further = intervals_together(pairs, seed=facts.seed)
     return dataclasses.replace(
-        _set_score(paired, raw, seed=facts.seed),
+        _set_score(paired, raw, resampled, seed=facts.seed),
         normalised=tuple(
-            _normalised(other, name, seed=facts.seed) for name, other in others.items()
+            _normalised(other, name, found.difference)
+            for (name, other), found in zip(others.items(), further, strict=True)
         ),
         groups=groups(paired, seed=facts.seed),
         vocabulary=vocabulary(paired, pronunciations=pronunciations),
     )
 
 
-def _set_score(paired: Paired, raw: Paired, *, seed: int) -> SetScore:
+def _other_normalisers(own: str, accent_map: str | None) -> list[str]:
+    """Return the normalisers that are shown beside a run's own: a map and its lack always both."""
+    without_map, plus, _ = own.partition("+")
+    names = [name for name in ALSO if name != own]
+    if plus and without_map not in names:
+        names.append(without_map)
+    if accent_map is not None and not plus and own != "none":
+        names.append(f"{own}+{accent_map}")
+    return names
+
+
+def _set_score(paired: Paired, raw: Paired, resampled: Bootstrapped, *, seed: int) -> SetScore:
     pairs = paired.pairs
-    resampled, flipped = intervals(pairs, seed=seed), sign_flips(pairs, seed=seed)
+    flipped = sign_flips(pairs, seed=seed)
     base = _system_score(paired, paired.base, raw, raw.base, resampled.base)
     adapted = _system_score(paired, paired.adapted, raw, raw.adapted, resampled.adapted)
     return SetScore(
@@ -510,20 +535,20 @@ def _system_score(
     return SystemScore(
         wer=_rate(words),
         interval=interval,
-        cer=_rate(total_character_errors(paired.references, heard.texts)),
+        cer=character_error_rate(paired.references, heard.texts),
         match_error_rate=words.errors / aligned if aligned else None,
         substitutions=words.substitutions,
         deletions=words.deletions,
         insertions=words.insertions,
         raw=RawScore(
             wer=_rate(raw_heard.total),
-            cer=_rate(total_character_errors(raw.references, raw_heard.texts)),
+            cer=character_error_rate(raw.references, raw_heard.texts),
         ),
         hallucination=hallucination(paired, heard),
     )
 
 
-def _normalised(paired: Paired, name: str, *, seed: int) -> NormalisedScore:
+def _normalised(paired: Paired, name: str, interval: Interval | None) -> NormalisedScore:
     base, adapted = (_rate(heard.total) for heard in paired.systems())
     return NormalisedScore(
         normaliser=name,
@@ -531,7 +556,7 @@ def _normalised(paired: Paired, name: str, *, seed: int) -> NormalisedScore:
         base=base,
         adapted=adapted,
         difference=_minus(adapted, base),
-        interval=intervals(paired.pairs, seed=seed).difference,
+        interval=interval,
     )
 
 
@@ -556,17 +581,22 @@ def _examples(paired: Paired, *, sign: int) -> tuple[Example, ...]:
     changed = np.flatnonzero(sign * (after - before) > 0).tolist()
     # The id breaks ties, so that the choice does not hang on the order of the rows.
     changed.sort(key=lambda index: (-abs(int(after[index] - before[index])), paired.rows[index].id))
-    return tuple(
-        Example(
-            id=paired.rows[index].id,
-            speaker=paired.rows[index].speaker,
-            reference=paired.references[index],
-            base=paired.base.texts[index],
-            adapted=paired.adapted.texts[index],
-            base_errors=int(before[index]),
-            adapted_errors=int(after[index]),
-        )
-        for index in changed[:EXAMPLES]
+    return tuple(_example(paired, index) for index in changed[:EXAMPLES])
+
+
+def _example(paired: Paired, index: int) -> Example:
+    said = paired.references[index]
+    base, adapted = (heard.texts[index] for heard in paired.systems())
+    return Example(
+        id=paired.rows[index].id,
+        speaker=paired.rows[index].speaker,
+        reference=said,
+        base=base,
+        adapted=adapted,
+        base_errors=int(paired.base.errors[index]),
+        adapted_errors=int(paired.adapted.errors[index]),
+        base_character_errors=character_errors(said, base).errors,
+        adapted_character_errors=character_errors(said, adapted).errors,
     )
 
 

@@ -19,6 +19,7 @@ from speechtl.errors import DataError
 from speechtl.metrics import DELETE, EQUAL, INSERT, SUBSTITUTE, Steps
 from speechtl.scoring.hypotheses import Hypothesis
 from speechtl.scoring.paired import Heard, Paired
+from speechtl.text import normaliser
 
 __all__ = [
     "Confusion",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 LISTED = 15
-"""How many confusions, words or sounds a list holds."""
+"""How many confusions or words a list holds."""
 
 SOUND_WORDS = 10
 """Words that a sound must be in, to be told of."""
@@ -109,7 +110,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vocabulary:
-    """A set's words; lists hold the 15 first of their kind.
+    """A set's words; lists hold the 15 first of their kind, but for `sounds`, which has all.
 
     Attributes:
         confused_before: What the base took for what, the most frequent first.
@@ -275,15 +276,16 @@ def _most_words(words: Iterable[WordScore], *, sign: int) -> tuple[WordScore, ..
 # --- sounds ---------------------------------------------------------------------------------------
 
 _VOWELS = (
-    "eigh|aigh|ough|augh|igh|eau|air|are|ear|eer|ier|ire|oar|oor|ore|our|ure|ai|ay|au|aw|ar|ea|ee|"
-    "ei|eu|ew|ey|er|ie|ir|oa|oe|oi|oo|ou|ow|oy|or|ue|ui|ur|a|e|i|o|u|y"
+    # A vowel and an r are one sound where no vowel follows; "there" and "cares" are so too.
+    "eigh|aigh|ough|augh|igh|eau|[aeiou]re(?=s?$)|(?:ai|ea|ee|ei|ie|oa|oo|ou|[aeiou])r(?![aeiouyr])|"
+    "ai|ay|au|aw|ae|ea|ee|ei(?!ng$)|eu|ew|ey|ie|oa|oe|oi(?!ng$)|oo|ou|ow|oy|ue|ui(?!ng$)|uy|[aeiouy]"
 )
 _CONSONANTS = (
     "tch|dge|ch|sh|th|ph|wh|gh|kn|wr|ng|nk|ck|qu|b+|c+|d+|f+|g+|h|j|k+|l+|m+|n+|p+|r+|s+|t+|v+|w|x|"
     "z+|y(?=[aeiou])"
 )
 _SPELLED = re.compile(
-    r"(?P<silent>(?<=[aeiou][bcdfgklmnpstvz])e$)"
+    r"(?P<silent>(?<=[aeiou][bcdfgklmnpstvz])e$|(?<=[aeiou][bdfklmnptv])e(?=s$))"
     rf"|(?P<consonant>^y|{_CONSONANTS})|(?P<vowel>{_VOWELS})"
 )
 _VOWEL_PHONES = frozenset(
@@ -296,23 +298,24 @@ def spelled(word: str) -> frozenset[tuple[Kind, str]]:
     """Return the vowels and consonants as a word spells them: "loch" has l, o and ch.
 
     A doubled consonant is the single one. A vowel before one consonant and a last, silent e is its
-    own ("a_e" in "make"). No spelling tells how a word is said in an accent: these are groups in
-    which a difference shows, and no transcription.
+    own ("a_e" in "make"); another last e is left out where the word has a vowel besides. No
+    spelling tells how a word is said in an accent, nor the ch of "loch" from that of "church":
+    these are groups in which a difference shows, and no transcription.
     """
-    found: set[tuple[Kind, str]] = set()
-    last_vowel = ""
-    for each in _SPELLED.finditer(word):
-        if each["silent"] is not None:
-            if last_vowel in {"a", "e", "i", "o", "u"}:
-                found.discard(("vowel", last_vowel))
-                found.add(("vowel", f"{last_vowel}_e"))
-        elif each["consonant"] is not None:
+    vowels: list[str] = []
+    consonants: set[str] = set()
+    for each in _SPELLED.finditer(word.lower()):
+        if each["consonant"] is not None:
             text = each["consonant"]
-            found.add(("consonant", text[0] if len(set(text)) == 1 else text))
-        else:
-            last_vowel = each["vowel"]
-            found.add(("vowel", last_vowel))
-    return frozenset(found)
+            consonants.add(text[0] if len(set(text)) == 1 else text)
+        elif each["silent"] is not None and vowels:
+            if vowels[-1] in {"a", "e", "i", "o", "u"}:
+                vowels[-1] += "_e"
+        elif not (each["vowel"] == "e" and each.end() == len(word) and vowels):
+            vowels.append(each["vowel"] or "e")
+    return frozenset(
+        [*(("vowel", text) for text in vowels), *(("consonant", text) for text in consonants)]
+    )
 
 
 def read_pronunciations(path: Path) -> dict[str, tuple[str, ...]]:
@@ -322,7 +325,7 @@ def read_pronunciations(path: Path) -> dict[str, tuple[str, ...]]:
     "word(2)", the first counts. Digits of stress are left out.
 
     Raises:
-        DataError: It cannot be read, or lines have no phone; all of these are listed.
+        DataError: It cannot be read, has no word, or lines have no phone; the first 20 are listed.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -340,7 +343,13 @@ def read_pronunciations(path: Path) -> dict[str, tuple[str, ...]]:
         name = re.sub(r"\(\d+\)$", "", word).lower()
         found.setdefault(name, tuple(phone.rstrip("012") for phone in phones))
     if faults:
-        raise DataError(f"{path} is no pronunciation dictionary", faults=tuple(faults[:20]))
+        more = [f"and {len(faults) - 20} more"] if len(faults) > 20 else []
+        raise DataError(
+            f"{path} is no pronunciation dictionary; give each line a word and its phones",
+            faults=(*faults[:20], *more),
+        )
+    if not found:
+        raise DataError(f"{path} has no word; give a file like CMUdict's")
     return found
 
 
@@ -361,11 +370,11 @@ def _sounds(words: Sequence[WordScore], known: Pronunciations | None) -> tuple[S
         return (sound.mended - sound.broken - expected) / spread
 
     changed.sort(key=lambda each: (-beyond(each), each.kind, each.sound))
-    return tuple(changed[:LISTED])
+    return tuple(changed)
 
 
 def _phones(word: str, known: Pronunciations) -> Iterator[tuple[Kind, str]]:
-    for phone in set(known.get(word, ())):
+    for phone in set(known.get(word.lower(), ())):
         yield "vowel" if phone in _VOWEL_PHONES else "consonant", phone
 
 
@@ -423,12 +432,20 @@ def _in_a_row(words: Sequence[str], length: int) -> int:
 
 
 def silence(rows: Sequence[Hypothesis]) -> Silence:
-    """Return what a system heard in recordings in which nobody speaks."""
-    heard = [(row.id, " ".join(row.hypothesis.split())) for row in rows]
-    told = tuple((name, text) for name, text in heard if text)
+    """Return what a system heard in recordings in which nobody speaks.
+
+    A text without a word in its `plain` form, such as "...", is nothing.
+    """
+    plain = normaliser("plain")
+    words = [plain(row.hypothesis).split() for row in rows]
+    told = [
+        (row.id, " ".join(row.hypothesis.split()))
+        for row, found in zip(rows, words, strict=True)
+        if found
+    ]
     return Silence(
         recordings=len(rows),
         with_words=len(told),
-        words=sum(len(text.split()) for _, text in told),
-        heard=told,
+        words=sum(map(len, words)),
+        heard=tuple(told),
     )
