@@ -80,7 +80,7 @@ def simulate(speakers: int, *, effect: float, draws: int, seed: int = 0) -> Outc
         p_value = sign_flips(pairs, seed=number, resamples=RESAMPLES).p_value
         each = Pairs(np.arange(len(pairs.words)), pairs.words, pairs.base, pairs.adapted)
         other = intervals(each, seed=number, resamples=RESAMPLES // 5).difference
-        decided += verdict(interval, p_value) in {"improved", "worse"}
+        decided += verdict(interval, p_value, speakers=speakers) in {"improved", "worse"}
         by_utterance += not _holds(other, 0.0)
         held += _holds(interval, effect)
         if (least := smallest_detectable(pairs)) is not None:

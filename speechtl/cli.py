@@ -8,7 +8,7 @@ import sys
 import textwrap
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -137,7 +137,7 @@ def adapt(
         int | None,
         typer.Option(
             help="Deal the speakers to this many folds and test each once, by a training on the "
-            "others; makes one report and no model.",
+            "others; makes one report and no model; 0 leaves it out.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -327,8 +327,8 @@ def adapt(
 
     Ctrl-C ends the training, but not the choice of the interpolation after
     it; what it reached is still scored and saved. With --folds it ends all
-    of them, and the same command goes on.
-    A run that was killed is gone on with by the same command.
+    of them, and the same command without --overwrite goes on.
+    So it does with a run that was killed.
     """
     with err.status("starting", spinner="dots"):
         from speechtl import config as configuration  # noqa: PLC0415
@@ -373,14 +373,24 @@ def adapt(
         configuration.read_yaml(config) if config else {},
         flags,
     )
-    for name in ("general", "control"):
-        if layers.get(name) == "none":
-            layers[name] = None
+    _leave_out(layers, flags)
     if not layers.get("accent"):
         known = ", ".join(configuration.accent_names())
         raise ConfigError(f"name the accent to adapt to with --accent; known are: {known}")
     where = f"{config} with the options" if config else "the options"
     _adapt(configuration.run_config(layers, where=where), quiet=quiet)
+
+
+def _leave_out(layers: dict[str, Any], flags: Mapping[str, Any]) -> None:
+    """Unset what is not to be, with what of a file only goes with it."""
+    if flags.get("control") == "none" and "control_accent" not in flags:
+        layers.pop("control_accent", None)
+    for name in ("general", "control"):
+        if layers.get(name) == "none":
+            layers[name] = None
+    if flags.get("folds") == 0:
+        layers.pop("folds")
+        layers.pop("fold", None)
 
 
 def _adapt(config: RunConfig, *, quiet: bool) -> None:
@@ -393,7 +403,8 @@ def _adapt(config: RunConfig, *, quiet: bool) -> None:
     if config.folds is not None and config.fold is None:
         report = folds.adapt_folds(config, listener)
         model = "Models: one for each fold, in " + str(directory / "folds")
-        model += "; the same command without --folds makes the one to use"
+        model += "; the same command without --folds, and with another --output, makes the one "
+        model += "to use"
     else:
         report = pipeline.adapt(config, listener)
         model = "Model:  " + str(directory / "model")
@@ -635,8 +646,8 @@ def benchmark(
 
 
 _NORMALISER = typer.Option(
-    help="none, plain or whisper-english, with an accent map such as plain+scots; by default the "
-    "run's own."
+    help="none, plain or whisper-english, with an accent map such as plain+scots; by default "
+    "that of the run's report."
 )
 
 

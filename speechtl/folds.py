@@ -1,14 +1,14 @@
 """One run for each fold of the speakers, and one report of all of them: each is tested once.
 
 The folder of the whole holds those of the folds; what is finished is on disk and is not run again,
-so the same command goes on where it was ended.
+so the same command goes on where it was ended, unless it is to overwrite.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,8 @@ def adapt_folds(config: RunConfig, listener: pipeline.Listener | None = None) ->
 
     Raises:
         SpeechtlError: The configuration, the data, the model or the output folder cannot be used.
-        KeyboardInterrupt: A fold was stopped by hand; the same call goes on with it.
+        KeyboardInterrupt: A fold was stopped by hand; the same call, but for `overwrite`, goes on
+            with it.
     """
     listener = listener or pipeline.Silent()
     if config.folds is None or config.fold is not None:
@@ -71,16 +72,28 @@ def adapt_folds(config: RunConfig, listener: pipeline.Listener | None = None) ->
     going_on = goes_on(directory, config, text)
     if going_on:
         listener.note(f"going on with the unfinished folds in {directory}")
+    begun = going_on
+
+    def begin() -> None:
+        # The folder is the folds' own only once the first of them has nothing left to find wrong.
+        nonlocal begun
+        if not begun:
+            claim(directory, config, text)
+            begun = True
+
     reports = []
     for number in range(1, config.folds + 1):
         listener.note(f"fold {number} of {config.folds}")
         one = replace(config, fold=number, output=_folder(directory, number))
-        if going_on:
-            reports.append(_fold(one, listener))
-            continue
-        # The folder is the folds' own only once the first of them has nothing left to find wrong.
-        begin = (lambda: claim(directory, config, text)) if number == 1 else (lambda: None)
-        reports.append(_adapted(one, listener, on_checked=begin))
+        try:
+            if going_on:
+                reports.append(_fold(one, listener))
+            else:
+                reports.append(pipeline.adapt(one, listener, on_checked=begin))
+        except KeyboardInterrupt:
+            if begun:
+                listener.note(_stopped(one))
+            raise
     with listener.busy("writing the report"):
         return _pool(reports, directory)
 
@@ -107,10 +120,10 @@ def _fold(config: RunConfig, listener: pipeline.Listener) -> Report:
     """Return the report of a fold: read if it is finished, else it is run, or gone on with."""
     path = run_folder(config) / "report.json"
     if not path.exists():
-        return _adapted(config, listener)
+        return pipeline.adapt(config, listener)
     done = _finished(config, path)
     if done is None:
-        return _adapted(replace(config, overwrite=True), listener)
+        return pipeline.adapt(replace(config, overwrite=True), listener)
     listener.note("done already")
     return done
 
@@ -128,20 +141,14 @@ def _finished(config: RunConfig, path: Path) -> Report | None:
     return report if saved == asked else None
 
 
-def _adapted(
-    config: RunConfig,
-    listener: pipeline.Listener,
-    *,
-    on_checked: Callable[[], object] = lambda: None,
-) -> Report:
-    try:
-        return pipeline.adapt(config, listener, on_checked=on_checked)
-    except KeyboardInterrupt:
-        listener.note(
-            f"fold {config.fold} of {config.folds} was stopped by hand: there is no report of the "
-            "folds yet; the same command goes on with it"
-        )
-        raise
+def _stopped(config: RunConfig) -> str:
+    """Return what a person should know of a fold that was stopped by hand."""
+    # To overwrite would begin all of them anew.
+    command = "the same command without --overwrite" if config.overwrite else "the same command"
+    return (
+        f"fold {config.fold} of {config.folds} was stopped by hand: there is no report of the "
+        f"folds yet; {command} goes on with it"
+    )
 
 
 # --- all of them ----------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ The search is exact. It is that of Bayardo, Ma & Srikant 2007, "Scaling up all p
 search", WWW, in the integer form of Xiao et al. 2011, "Efficient similarity joins for near
 duplicate detection", ACM TODS 36(3): words are sorted from the rarest to the most frequent, and two
 sentences of a similarity of 0.8 or more share one of the first n // 5 + 1 words of each one's n.
-Few sentences share a rare word, so few are compared.
+Few sentences share a rare word, so few are compared. Of a corpus of few words, such as digits, all
+are frequent: there a word's second and third time in a sentence are what is rare, and sentences of
+the same words are looked for once.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import groupby
 from typing import NamedTuple, TypeVar
 
 import numba
@@ -39,6 +41,7 @@ FEWEST_WORDS = 4
 _LEAST, _OF = 4, 5  # a similarity of 0.8, in integers, which do not round
 
 _Key = TypeVar("_Key", str, bytes)
+_Bag = tuple[str, ...]
 _Integers = npt.NDArray[np.int64]
 _plain = normaliser("plain")
 
@@ -168,33 +171,64 @@ def _near_duplicates(first: Sequence[str], second: Sequence[str]) -> dict[str, s
     )
     if not old or not new:
         return {}
-    numbers: dict[str, int] = {}
-    bags = [
-        [numbers.setdefault(word, len(numbers)) for word in sentence.split()]
-        for sentence in (*old, *new)
+    earliest: dict[_Bag, str] = {}
+    for sentence in old:
+        earliest.setdefault(_bag(sentence), sentence)
+    bags = {sentence: _bag(sentence) for sentence in new}
+    # What has all the words of one is nearer to it than to any other.
+    searched = list(dict.fromkeys(bag for bag in bags.values() if bag not in earliest))
+    places = _search(list(earliest), searched) if searched else []
+    sentences = list(earliest.values())
+    nearest = earliest | {
+        bag: sentences[place] for bag, place in zip(searched, places, strict=True) if place >= 0
+    }
+    return {sentence: nearest[bag] for sentence, bag in bags.items() if bag in nearest}
+
+
+def _bag(sentence: str) -> _Bag:
+    """Return the words of a sentence, each as often as it is there."""
+    return tuple(sorted(sentence.split()))
+
+
+def _search(first: Sequence[_Bag], second: Sequence[_Bag]) -> list[int]:
+    """Return for each of the second the place of the nearest in the first, -1 for none."""
+    bags = [*first, *second]
+    # A word's second time is a word of its own, and a rarer one. As k times and m times have the
+    # first min(k, m) in common, the similarity is the same.
+    numbers: dict[tuple[str, int], int] = {}
+    numbered = [
+        numbers.setdefault((word, time), len(numbers))
+        for bag in bags
+        for word, times in groupby(bag)
+        for time, _ in enumerate(times)
     ]
+    words = np.asarray(numbered, dtype=np.int64)
     lengths = [len(bag) for bag in bags]
-    words = np.fromiter(chain.from_iterable(bags), dtype=np.int64, count=sum(lengths))
     rank = np.empty(len(numbers), dtype=np.int64)
     rank[np.argsort(np.bincount(words))] = np.arange(len(numbers))
     words = rank[words]
     words = words[np.lexsort((words, np.repeat(np.arange(len(bags)), lengths)))]
-    starts = np.cumsum([0, *lengths])
-    found = _nearest(words, starts, len(old), len(numbers)).tolist()
-    return {sentence: old[each] for sentence, each in zip(new, found, strict=True) if each >= 0}
+    found: list[int] = _nearest(
+        words,
+        np.cumsum([0, *lengths]),
+        np.argsort(lengths[: len(first)], kind="stable"),
+        len(numbers),
+    ).tolist()
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
-def _nearest(words: _Integers, starts: _Integers, first: int, distinct: int) -> _Integers:
+def _nearest(words: _Integers, starts: _Integers, by_length: _Integers, distinct: int) -> _Integers:
     """Return for each sentence of the second set the nearest of the first one's, -1 for none.
 
     Args:
         words: Those of all sentences, one sentence after the other, the first set's before the
             second's; numbered from the rarest to the most frequent, and sorted in each sentence.
         starts: Where each sentence begins, and where the last one ends, `(sentences + 1,)`.
-        first: How many sentences the first set has.
+        by_length: The sentences of the first set, the shortest first.
         distinct: How many words there are.
     """
+    first = len(by_length)
     begins = np.zeros(distinct + 1, dtype=np.int64)  # of each word's sentences in `holders`
     for x in range(first):
         for k in range(starts[x], starts[x] + _prefix(starts[x + 1] - starts[x])):
@@ -202,7 +236,7 @@ def _nearest(words: _Integers, starts: _Integers, first: int, distinct: int) -> 
     begins = np.cumsum(begins)
     holders = np.empty(begins[distinct], dtype=np.int64)
     ends = begins[:-1].copy()
-    for x in range(first):
+    for x in by_length:
         for k in range(starts[x], starts[x] + _prefix(starts[x + 1] - starts[x])):
             holders[ends[words[k]]] = x
             ends[words[k]] += 1
@@ -214,10 +248,13 @@ def _nearest(words: _Integers, starts: _Integers, first: int, distinct: int) -> 
         for k in range(starts[y], starts[y] + _prefix(size)):
             for h in range(begins[words[k]], ends[words[k]]):
                 x = holders[h]
-                if compared_to[x] == y:
+                length = starts[x + 1] - starts[x]
+                if length * _LEAST > size * _OF:
+                    break  # too long to be near, as all that follow
+                if length * _OF < size * _LEAST or compared_to[x] == y:
                     continue
                 compared_to[x] = y
-                total = size + starts[x + 1] - starts[x]
+                total = size + length
                 shared = _shared(words[starts[x] : starts[x + 1]], words[starts[y] : starts[y + 1]])
                 # Jaccard is shared / (total - shared), which grows as shared / total does.
                 nearer = shared * of - most * total
@@ -237,10 +274,7 @@ def _prefix(size: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _shared(one: _Integers, other: _Integers) -> int:
-    """Return how many words two sorted sentences share, 0 where that is too few to be near.
-
-    A word that is k times in one and m times in the other is shared min(k, m) times.
-    """
+    """Return how many words two sorted sentences share, 0 where that is too few to be near."""
     total = len(one) + len(other)
     least = (total * _LEAST + _LEAST + _OF - 1) // (_LEAST + _OF)
     shared = i = j = 0

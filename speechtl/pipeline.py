@@ -55,7 +55,7 @@ from speechtl.progress import Track, silent
 from speechtl.pseudo_labels import Guess, accepted, calibrated, guesses, recordings
 from speechtl.report import write_all
 from speechtl.report.phrases import count, found_better, labelling, percent
-from speechtl.run_data import Data, corpus_name, digests, prepare_data, replayed
+from speechtl.run_data import Data, corpora_of_sets, corpus_name, digests, prepare_data, replayed
 from speechtl.run_facts import (
     data_facts,
     hypotheses,
@@ -90,6 +90,7 @@ from speechtl.scoring import (
     make_report,
     write_hypotheses,
 )
+from speechtl.significance import enough_speakers
 from speechtl.strategy import Strategy, StrategyName, cut, ever, strategy, trainable_parameters
 from speechtl.text import normaliser
 from speechtl.training import (
@@ -407,7 +408,11 @@ def _prepare(config: RunConfig, listener: Listener, clock: _Clock) -> _Run:
     # Only now: what is frozen is the base's own, and its features are those of other strategies.
     chosen.prepare(model)
     with listener.busy("comparing the splits"):
-        shared = leakage(_sets(data, train=train, replay=replay), waveforms.digest)
+        shared = leakage(
+            _sets(data, train=train, replay=replay),
+            waveforms.digest,
+            corpora=corpora_of_sets(config),
+        )
     return _Run(
         config=config,
         why=why,
@@ -1024,6 +1029,14 @@ def _describe(run: _Run) -> Iterator[str]:
         title = name.replace("_", " ")
         yield f"{title + ':':14}{utterances}, {told.minutes:.1f} min, {speakers}"
     yield from run.data.notes
+    judged = 1 if run.data.general_test is None else 2
+    pooled = run.config.folds is not None  # of one fold nothing follows
+    if not pooled and not enough_speakers(len(set(run.data.test.speakers)), tests=judged):
+        yield (
+            f"warning: {facts['test'].speakers} test speakers can show no difference, however "
+            "large: the report will have no verdict; test six or more, seven where two sets are "
+            "judged (--folds tests every speaker once)"
+        )
     yield from leakage_notes(run.leakage)
     if run.data.control and run.data.control == run.data.general_test:
         yield (
@@ -1088,6 +1101,7 @@ def _facts(
         versions=versions(),
         licences=_licences(run),
         control=None if run.config.control is None else from_anywhere(run.config.control),
+        control_accent=run.data.control[0].accent if run.data.control else None,
         leakage=run.leakage,
     )
 
@@ -1114,7 +1128,10 @@ def _sets(
 
 
 def _licences(run: _Run) -> tuple[str, ...]:
-    return tuple(sorted({each.licence for each in run.data.all() if each.licence}))
+    """Return the licences of what the run heard; some of it may have none that is known."""
+    found = {each.licence or "" for each in run.data.all()}
+    named = tuple(sorted(found - {""}))
+    return (*named, "not known for a part") if named and "" in found else named
 
 
 # --- the run folder -------------------------------------------------------------------------------

@@ -17,12 +17,14 @@ from speechtl.errors import ConfigError, DataError
 
 __all__ = [
     "Data",
+    "corpora_of_sets",
     "corpus_name",
     "digests",
     "fold_speakers",
     "general_name",
     "prepare_data",
     "replayed",
+    "same_corpus",
 ]
 
 # Names of random streams, beside the run's others.
@@ -111,7 +113,7 @@ def _with_general(data: Data, corpus: Corpus, config: RunConfig) -> Data:
     named, name = general_name(config), corpus_name(config)
     if named is None:
         return data
-    one_corpus = _same_corpus(named, name)
+    one_corpus = same_corpus(named, name)
     if one_corpus and config.accent == config.general_accent:
         raise ConfigError(
             f"the accent '{config.accent}' cannot be adapted to and be the general one too; name "
@@ -143,12 +145,12 @@ def _with_control(data: Data, corpus: Corpus, config: RunConfig) -> Data:
     """
     if (named := config.control) is None:
         return data
-    one_corpus = _same_corpus(named, corpus_name(config))
+    one_corpus = same_corpus(named, corpus_name(config))
     control = _control_utterances(corpus if one_corpus else corpora.load(named), named, config)
     # Of one corpus, a name is one person, whatever the accent.
     known = {*data.train.speakers, *data.dev.speakers} if one_corpus else set()
     general = general_name(config)
-    if general is not None and _same_corpus(named, general):
+    if general is not None and same_corpus(named, general):
         known |= {*data.replay.speakers, *data.general_dev.speakers}
     kept = Corpus(each for each in control if each.speaker not in known)
     left = sorted(known.intersection(control.speakers))
@@ -248,7 +250,18 @@ def general_name(config: RunConfig) -> str | None:
     return "starter" if known else None
 
 
-def _same_corpus(first: str, second: str) -> bool:
+def corpora_of_sets(config: RunConfig) -> dict[str, str]:
+    """Return the corpus of each set of the run, by the set's name."""
+    named = dict.fromkeys(("train", "dev", "test"), corpus_name(config))
+    if (general := general_name(config)) is not None:
+        named |= dict.fromkeys(("general_test", "general_dev", "replay"), general)
+    if config.control is not None:
+        named["control"] = config.control
+    return named
+
+
+def same_corpus(first: str, second: str) -> bool:
+    """Return whether two names are of one corpus, in which a speaker's name is one person."""
     return first == second or Path(first).resolve() == Path(second).resolve()
 
 

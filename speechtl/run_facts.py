@@ -6,6 +6,8 @@ import importlib.metadata
 import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from itertools import product
 
 from speechtl import __version__
 from speechtl.audio import signal_to_noise_db
@@ -14,6 +16,7 @@ from speechtl.features import Waveforms
 from speechtl.leakage import Overlap, overlaps
 from speechtl.progress import Track, silent
 from speechtl.report.phrases import count
+from speechtl.run_data import same_corpus
 from speechtl.scoring import DataFacts, Hypothesis
 from speechtl.text import normaliser
 
@@ -27,13 +30,11 @@ __all__ = [
     "versions",
 ]
 
+_TRAINED = ("train", "replay")
+# What a model learns from or is chosen by, with what it is then tested on.
 _COMPARED = (
     ("train", "dev"),
-    ("train", "test"),
-    ("dev", "test"),
-    ("train", "general_test"),
-    ("replay", "general_test"),
-    ("train", "control"),
+    *product((*_TRAINED, "dev", "general_dev"), ("test", "general_test", "control")),
 )
 _TOGETHER = 16  # utterances that are decoded before they are measured
 _HELD_S = 500.0  # half of what a `Waveforms` holds, so that a group more finds its place
@@ -135,27 +136,47 @@ def data_facts(
 
 
 def leakage(
-    sets: Mapping[str, Sequence[Utterance]], digest: Callable[[Utterance], bytes]
+    sets: Mapping[str, Sequence[Utterance]],
+    digest: Callable[[Utterance], bytes],
+    *,
+    corpora: Mapping[str, str],
 ) -> tuple[Overlap, ...]:
-    """Return what the sets share of which one would make the other's error rate a lie."""
-    return overlaps(sets, _COMPARED, digest=digest)
+    """Return what the sets share of which one would make the other's error rate a lie.
+
+    Args:
+        sets: The utterances of each set, by its name.
+        digest: Of an utterance's decoded samples.
+        corpora: The corpus of each set that holds any, as `run_data.corpora_of_sets` gives it. Two
+            sets of different corpora share no speaker, for a name is one person in one corpus only.
+    """
+    return tuple(
+        each if same_corpus(corpora[each.first], corpora[each.second]) else _without_speakers(each)
+        for each in overlaps(sets, _COMPARED, digest=digest)
+    )
+
+
+def _without_speakers(overlap: Overlap) -> Overlap:
+    examples = tuple(example for example in overlap.examples if example[0] != "speaker")
+    return replace(overlap, speakers=(), examples=examples)
 
 
 def leakage_notes(found: Sequence[Overlap]) -> Iterator[str]:
     """Yield what a person should do about what two sets share, a line each."""
     for each in found:
-        name, known = each.second.replace("_", " "), _KNOWN[each.first]
+        name, known = _title(each.second), _KNOWN[each.first]
         rest = f"of {count(each.utterances)} {name} utterances"
         if each.audio:
             are = "is" if each.audio == 1 else "are"
             same = next((pair for kind, *pair in each.examples if kind == "audio"), None)
-            such = f", such as {same[0]} ({same[1]} in {each.first})" if same else ""
+            such = f", such as {same[0]} ({same[1]} in {_title(each.first)})" if same else ""
             yield (
                 f"warning: {count(each.audio)} {rest} {are} the same audio as one {known}{such}: "
                 f"the {name} WER is better than it is on new speech; remove one of each two"
             )
-        if "dev" in {each.first, each.second}:
-            continue  # the WER that counts is the test's; what dev says is in the report
+        # What is chosen by is not learnt, and what is said in dev is not tested: of their sentences
+        # the report tells.
+        if each.first not in _TRAINED or each.second == "dev":
+            continue
         if each.prompts:
             yield (
                 f"{_say(each.prompts, rest)} a sentence {known} too: the WER says less about new "
@@ -173,7 +194,12 @@ _KNOWN = {
     "train": "that is trained on",
     "replay": "that is replayed",
     "dev": "in dev, by which is chosen what is kept",
+    "general_dev": "in general dev, by which the interpolation is chosen",
 }
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _say(number: int, rest: str) -> str:

@@ -245,6 +245,28 @@ def test_a_control_corpus_and_folds_are_options(
     assert asked[-1].fold == 2
 
 
+def test_control_and_folds_of_a_file_are_left_out_with_what_only_goes_with_them(
+    adapt: Run, asked: list[RunConfig], tmp_path: Path
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("control: starter\ncontrol_accent: general\nfolds: 5\nfold: 2\n")
+    code, _, _ = adapt("--config", file, "--control", "none", "--folds", 0)
+    assert code == 5
+    (config,) = asked
+    assert (config.control, config.control_accent) == (None, None)
+    assert (config.folds, config.fold) == (None, None)
+    adapt("--folds", 0)
+    assert asked[-1].folds is None
+    # What is asked for in one place is not left out in silence.
+    code, _, said = adapt("--control", "none", "--control-accent", "general")
+    assert (code, len(asked)) == (2, 2)
+    assert "control_accent only goes with --control" in said
+    file.write_text("folds: 0\n")
+    code, _, said = adapt("--config", file)
+    assert (code, len(asked)) == (2, 2)
+    assert "folds must be at least 2, got 0" in said
+
+
 def test_adapt_over_folds_tells_each_and_where_a_model_comes_from(
     adapt: Run, tmp_path: Path
 ) -> None:
@@ -253,7 +275,7 @@ def test_adapt_over_folds_tells_each_and_where_a_model_comes_from(
     assert told.splitlines()[-2:] == [
         f"Report: {tmp_path / 'run' / 'report.html'}",
         f"Models: one for each fold, in {tmp_path / 'run' / 'folds'}; the same command without "
-        "--folds makes the one to use",
+        "--folds, and with another --output, makes the one to use",
     ]
     for fragment in ("fold 1 of 2\n", "fold 2 of 2\n", "splits are not looked at"):
         assert fragment in said

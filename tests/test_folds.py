@@ -355,7 +355,10 @@ def test_ctrl_c_in_a_fold_ends_all_and_the_same_command_goes_on_with_that_fold(
     listener = Noted(lambda epoch: signal.raise_signal(signal.SIGINT) if epoch == 2 else None)
     with pytest.raises(KeyboardInterrupt):
         adapt_folds(copied, listener)
-    assert listener.notes[-1].startswith("fold 2 of 2 was stopped by hand: there is no report")
+    assert listener.notes[-1] == (
+        "fold 2 of 2 was stopped by hand: there is no report of the folds yet; the same command "
+        "goes on with it"
+    )
     assert not (second / "report.json").exists()
     assert not (second / "model").exists()
     assert (second / "checkpoints" / "last.pt").is_file()
@@ -382,6 +385,26 @@ def test_overwriting_begins_anew_but_only_once_nothing_is_left_to_find_wrong(
     with pytest.raises(OutputError, match="enough"):
         adapt_folds(replace(copied, overwrite=True))
     assert there == [[True] * 5, [False] * 4 + [True]]
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_folds_that_were_to_overwrite_are_gone_on_with_without_that_once_they_are_begun(
+    checked: bool, copied: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(config: RunConfig, *_: object, on_checked: Callable[[], object]) -> Any:
+        if checked:
+            on_checked()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "adapt", stopped)
+    listener = Noted()
+    with pytest.raises(KeyboardInterrupt):
+        adapt_folds(replace(copied, overwrite=True), listener)
+    told = (
+        "fold 1 of 2 was stopped by hand: there is no report of the folds yet; the same command "
+        "without --overwrite goes on with it"
+    )
+    assert listener.notes == (["fold 1 of 2", told] if checked else ["fold 1 of 2"])
 
 
 def test_nothing_is_written_before_the_first_fold_is_checked(

@@ -19,6 +19,7 @@ from browser import Chromium, Opened, found, started
 from speechtl import audio
 from speechtl.leakage import Overlap
 from speechtl.report import html
+from speechtl.report.phrases import shown_name
 from speechtl.scoring import (
     DataFacts,
     Dropped,
@@ -367,7 +368,7 @@ def test_hostile_text_is_read_as_it_is(page: Opened) -> None:
     told = [
         FACTS.accent,
         FACTS.model,
-        FACTS.corpus,
+        shown_name(FACTS.corpus),
         *FACTS.licences,
         *itertools.chain(*((item.id, item.reason) for item in FACTS.dropped)),
         *itertools.chain(*FACTS.versions.items()),
@@ -428,16 +429,23 @@ def test_a_wide_window_never_scrolls_the_page_sideways(either: Opened) -> None:
     none(either.evaluate(SIDEWAYS))
 
 
+FOLDED = """[...document.querySelectorAll('details > :not(summary)')]
+.filter(part => part.textContent.trim()).map(part => part.checkVisibility()
+  ? part.getBoundingClientRect().height : 0)"""
+
+
 def test_the_page_prints_dark_on_light_paper_and_without_players(
     chromium: Chromium, report: Path, tmp_path: Path
 ) -> None:
     with chromium.opened(report, width=800, printed=True) as page:
-        unfold(page)
+        folded = page.evaluate(FOLDED)
         players = page.evaluate(
             "[...document.querySelectorAll('audio')].map(audio => audio.checkVisibility())"
         )
         texts = page.evaluate(CONTRASTS)
         page.pdf(tmp_path / "report.pdf")
+    assert len(folded) > 1
+    assert all(height > 0 for height in folded), "what is folded on a screen is read on paper"
     assert len(players) >= len(LENGTHS)
     assert not any(players)
     none([text for text in texts if text["ratio"] < text["needed"]])

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from speechtl.config import RunConfig
 from speechtl.corpus import Corpus, Utterance, read_manifest, write_manifest
 from speechtl.errors import ConfigError, DataError
-from speechtl.run_data import digests, fold_speakers, prepare_data
+from speechtl.run_data import corpora_of_sets, digests, fold_speakers, prepare_data
 from speechtl.run_folder import settings
 
 
@@ -39,6 +40,7 @@ def rewritten(manifest: Path, changed: dict[str, str | None], *, of: str = "") -
 # --- folds ----------------------------------------------------------------------------------------
 
 
+@hypothesis.settings(deadline=None)
 @given(
     st.lists(st.integers(1, 20), min_size=3, max_size=20),
     st.integers(2, 20),
@@ -151,6 +153,16 @@ def test_all_of_another_corpus_without_splits_is_the_control_set(
     assert data.control is not None
     assert len(data.control) == len(rows) == 17
     assert not data.notes
+
+
+def test_each_set_has_a_corpus_where_it_has_utterances(config: RunConfig, manifest: Path) -> None:
+    target = dict.fromkeys(("train", "dev", "test"), str(manifest))
+    chosen = replace(config, corpus=str(manifest), general=None, control=None)
+    assert corpora_of_sets(chosen) == target
+    assert corpora_of_sets(replace(chosen, general="starter", control="other.csv")) == target | {
+        "replay": "starter", "general_dev": "starter", "general_test": "starter",
+        "control": "other.csv",
+    }  # fmt: skip
 
 
 def test_speakers_of_the_run_are_left_out_of_a_control_set_of_the_same_corpus_and_told(

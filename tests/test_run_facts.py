@@ -13,7 +13,14 @@ from speechtl.audio import signal_to_noise_db
 from speechtl.corpus import Corpus, Utterance, read_manifest
 from speechtl.features import Waveforms
 from speechtl.leakage import Overlap
-from speechtl.run_facts import data_facts, hypotheses, leakage_notes, read_tested, sentence
+from speechtl.run_facts import (
+    data_facts,
+    hypotheses,
+    leakage,
+    leakage_notes,
+    read_tested,
+    sentence,
+)
 from speechtl.scoring import DataFacts
 
 
@@ -98,6 +105,46 @@ def test_sets_that_hold_nothing_have_no_facts(corpus: Corpus) -> None:
 # --- what they share ------------------------------------------------------------------------------
 
 
+SETS = ("train", "replay", "dev", "general_dev", "test", "general_test", "control")
+
+
+def test_all_that_is_learnt_from_or_chosen_by_is_compared_with_all_that_is_tested(
+    corpus: Corpus,
+) -> None:
+    sets = {name: [replace(each, id=f"{name} {each.id}") for each in corpus[:2]] for name in SETS}
+    found = leakage(
+        sets, lambda each: each.id.split()[1].encode(), corpora=dict.fromkeys(SETS, "one")
+    )
+    assert [(each.first, each.second) for each in found] == [
+        ("train", "dev"),
+        *((first, second) for first in SETS[:4] for second in SETS[4:]),
+    ]
+    assert {each.audio for each in found} == {2}
+    notes = list(leakage_notes(found))
+    assert sum(note.startswith("warning: 2 of 2 ") for note in notes) == len(found)
+    # What is said is told only of what is trained on, with each set that is tested.
+    assert sum("say a sentence" in note for note in notes) == 2 * 3
+
+
+def test_a_speaker_is_shared_only_by_sets_of_one_corpus(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = dict.fromkeys(SETS, corpus[:2])
+    monkeypatch.chdir(corpus[0].audio.parent)
+    here = str(Path.cwd() / "a.jsonl")
+    corpora = dict.fromkeys(("train", "dev", "test"), here) | {
+        "replay": "starter", "general_dev": "starter", "general_test": "starter",
+        "control": "a.jsonl",
+    }  # fmt: skip
+    one = [("train", "dev", "test", "control"), ("replay", "general_dev", "general_test")]
+    found = leakage(sets, lambda each: each.id.encode(), corpora=corpora)
+    for each in found:
+        alike = any({each.first, each.second} <= set(names) for names in one)
+        assert each.speakers == (tuple({corpus[0].speaker}) if alike else ())
+        assert ("speaker" in {kind for kind, *_ in each.examples}) is alike
+        assert (each.prompts, each.audio) == (2, 2)
+
+
 def test_what_is_shared_is_told_with_what_to_do() -> None:
     found = [
         Overlap(first="train", second="dev", utterances=9, prompts=9, near_prompts=3),
@@ -127,11 +174,13 @@ def test_what_is_shared_is_told_with_what_to_do() -> None:
 
 def test_the_same_audio_in_dev_is_told_too() -> None:
     found = [Overlap(first=name, second=other, utterances=4, audio=2) for name, other in (
-        ("train", "dev"), ("dev", "test"),
+        ("train", "dev"), ("dev", "test"), ("general_dev", "general_test"),
     )]  # fmt: skip
     assert [note.split(":")[1].strip() for note in leakage_notes(found)] == [
         "2 of 4 dev utterances are the same audio as one that is trained on",
         "2 of 4 test utterances are the same audio as one in dev, by which is chosen what is kept",
+        "2 of 4 general test utterances are the same audio as one in general dev, by which the "
+        "interpolation is chosen",
     ]
 
 

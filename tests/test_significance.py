@@ -24,6 +24,7 @@ from speechtl.significance import (
     Bootstrapped,
     Interval,
     Pairs,
+    enough_speakers,
     group_intervals,
     holm,
     intervals,
@@ -34,6 +35,7 @@ from speechtl.significance import (
     sign_flips,
     smallest_detectable,
     unpaired_interval,
+    verdict,
 )
 
 
@@ -90,17 +92,18 @@ def test_many_speakers_give_the_interval_of_a_mean() -> None:
     assert found.difference == pytest.approx(wanted, abs=0.001)
 
 
-def test_few_speakers_widen_it_and_one_has_none() -> None:
-    rows = [(0, 10, 2, 1), (1, 10, 2, 2), (2, 10, 5, 1)]
-    three = intervals(pairs(*rows), seed=0).difference
-    assert three == (-0.4, 0.0)  # all three resamples of one speaker are within it
-    assert intervals(pairs(*rows[:1]), seed=0).difference is None
-    assert intervals(pairs(), seed=0).difference is None
+def test_few_speakers_widen_it_and_three_have_none() -> None:
+    rows = [(0, 10, 2, 1), (1, 10, 2, 2), (2, 10, 5, 1), (3, 10, 4, 2)]
+    four = intervals(pairs(*rows), seed=0).difference
+    assert four == (-0.4, 0.0)  # resamples of one speaker alone are within it
+    for fewer in (rows[:3], rows[:1], []):
+        assert intervals(pairs(*fewer), seed=0) == Bootstrapped(None, None, None)
 
 
 def test_speakers_without_a_word_give_no_rate() -> None:
-    assert intervals(pairs((0, 0, 1, 0), (1, 0, 0, 0)), seed=0).base is None
-    found = intervals(pairs((0, 0, 1, 0), (1, 10, 2, 1)), seed=0).base
+    silent = [(s, 0, 1, 0) for s in range(4)]
+    assert intervals(pairs(*silent), seed=0).base is None
+    found = intervals(pairs(*silent[:3], (3, 10, 2, 1)), seed=0).base
     assert found is not None
     assert np.isfinite(found).all()
 
@@ -173,13 +176,12 @@ def test_a_speakers_utterances_of_a_group_say_no_more_where_there_are_ten_alike(
     assert once.base == pytest.approx(often.base)
 
 
-def test_a_group_has_the_caution_of_its_own_speakers_and_none_with_one() -> None:
+def test_a_group_has_the_caution_of_its_own_speakers_and_none_with_three() -> None:
     found = pairs(*((s, 10, 4, 2 + s % 3) for s in range(20)))
-    masks = np.array([found.speakers < count for count in (0, 1, 2, 3)])
-    nobody, one, two, three = group_intervals(found, masks, seed=0)
-    assert nobody == one == Bootstrapped(None, None, None)
-    assert two.difference == pytest.approx((-0.2, -0.1))  # all that can be drawn of two speakers
-    assert three.difference == pytest.approx((-0.2, 0.0))
+    masks = np.array([found.speakers < count for count in (0, 1, 3, 4)])
+    nobody, one, three, four = group_intervals(found, masks, seed=0)
+    assert nobody == one == three == Bootstrapped(None, None, None)
+    assert four.difference == pytest.approx((-0.2, 0.0))  # all that can be drawn of the four
 
 
 def test_a_group_without_a_word_has_no_interval() -> None:
@@ -264,18 +266,24 @@ def test_a_speakers_interval_holds_the_rate_in_nineteen_of_twenty(
 # --- two sets of speakers -------------------------------------------------------------------------
 
 
-def test_two_sets_of_two_speakers_differ_by_what_any_two_of_them_do() -> None:
-    first = pairs((0, 10, 4, 1), (1, 10, 2, 1))  # changes of -0.3 and -0.1
-    second = pairs((0, 10, 2, 1), (1, 30, 3, 2))  # of -1 / 10 and -1 / 30
-    assert unpaired_interval(first, second, seed=0) == pytest.approx((-0.3 + 1 / 30, 0.0))
-    assert unpaired_interval(second, first, seed=0) == pytest.approx((0.0, 0.3 - 1 / 30))
+def test_two_sets_of_few_speakers_differ_by_what_any_two_of_them_do() -> None:
+    # Two kinds of speakers each: changes of -0.3 and -0.1, and of -1 / 10 and -1 / 30.
+    first = pairs(*((s, 10, 4 - 2 * (s // 2), 1) for s in range(4)))
+    second = pairs(*((s, *((10, 2, 1), (30, 3, 2))[s // 2]) for s in range(4)))
+    assert unpaired_interval(first, second, seed=0) == pytest.approx((-0.3 + 1 / 30, 0.0), abs=0.03)
+    forth, back = (unpaired_interval(*both, seed=0) for both in ((first, second), (second, first)))
+    assert forth is not None
+    assert back is not None
+    assert forth == pytest.approx((-back[1], -back[0]), abs=0.03)
 
 
-def test_two_sets_give_no_interval_where_one_has_one_speaker_or_no_word() -> None:
-    two = pairs((0, 10, 4, 1), (1, 10, 2, 1))
-    for other in (pairs((0, 10, 1, 1)), pairs(), pairs((0, 0, 1, 0), (1, 0, 0, 0))):
-        assert unpaired_interval(two, other, seed=0) is None
-        assert unpaired_interval(other, two, seed=0) is None
+def test_two_sets_give_no_interval_where_one_has_three_speakers_or_no_word() -> None:
+    four = pairs(*((s, 10, 4, s) for s in range(4)))
+    assert unpaired_interval(four, four, seed=0) is not None
+    three = pairs(*((s, 10, 4, s) for s in range(3)))
+    for other in (three, pairs(), pairs(*((s, 0, 1, 0) for s in range(4)))):
+        assert unpaired_interval(four, other, seed=0) is None
+        assert unpaired_interval(other, four, seed=0) is None
 
 
 def test_the_same_set_twice_is_drawn_as_different_people() -> None:
@@ -401,6 +409,21 @@ def test_no_difference_is_rarely_found_where_there_is_none(speakers: int) -> Non
     rng = np.random.default_rng(speakers)
     p = [sign_flips(drawn(rng, speakers=speakers), seed=0).p_value for _ in range(400)]
     assert np.mean(np.array(p) <= 0.05) <= 0.07
+
+
+def test_six_speakers_are_enough_for_one_set_and_seven_for_two() -> None:
+    assert [enough_speakers(count) for count in (2, 5, 6, 7)] == [False, False, True, True]
+    assert [enough_speakers(count, tests=2) for count in (6, 7)] == [False, True]
+    assert enough_speakers(100_000)
+
+
+def test_no_verdict_rests_on_fewer_than_six_speakers_not_even_that_of_a_budget() -> None:
+    inside = (-0.02, 0.005)
+    assert verdict(inside, 1.0, speakers=5, budget=0.01) == "no evidence"
+    assert verdict(inside, 1.0, speakers=6, budget=0.01) == "within budget"
+    assert verdict((0.02, 0.03), 1.0, speakers=6, budget=0.01) == "over budget"
+    assert verdict((-0.03, -0.02), 0.04, speakers=6) == "improved"
+    assert verdict((-0.03, -0.02), 0.04, speakers=5) == "no evidence"
 
 
 # --- McNemar, Holm --------------------------------------------------------------------------------

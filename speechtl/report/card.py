@@ -19,6 +19,7 @@ from speechtl.report.phrases import (
     base_note,
     count,
     disparity,
+    folds_note,
     gain,
     headline,
     kept_weights,
@@ -28,6 +29,7 @@ from speechtl.report.phrases import (
     power,
     set_name,
     shared_sentences,
+    shown_name,
     silence,
     sweep_outcome,
     trained,
@@ -73,7 +75,7 @@ def render(report: Report) -> str:
 
 def _details(report: Report) -> list[str]:
     """Return what else of the scores a user of the model should know."""
-    lines = [gain(report), disparity(report)]
+    lines = [folds_note(report.facts), gain(report), disparity(report)]
     lines += [f"{set_name(report, name)}: {power(score)}" for name, score in report.sets.items()]
     lines += [f"Leakage. {line}" for line in leaks(report.facts)]
     lines += [f"Shared. {line}" for line in shared_sentences(report.facts)]
@@ -109,7 +111,8 @@ def _datasets(corpus: str) -> dict[str, list[str]]:
 
 def _result(report: Report, name: str) -> dict[str, Any]:
     score = report.sets[name].adapted
-    corpus = report.facts.corpus
+    corpora = {"target": report.facts.corpus, "control": report.facts.control}
+    corpus = shown_name(corpora.get(name) or "")
     label = f"{set_name(report, name)} test set"
     return {
         "task": {"type": "automatic-speech-recognition", "name": "Speech recognition"},
@@ -135,10 +138,7 @@ def _licence_warnings(licences: tuple[str, ...]) -> list[str]:
 
 
 def _model_name(report: Report) -> str:
-    """Return the base model's name, without the folders that it lies in on the maker's machine."""
-    name = report.facts.model
-    is_folder = Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
-    return Path(name).name if is_folder else name
+    return shown_name(report.facts.model)
 
 
 def _yaml(tree: dict[str, Any]) -> str:

@@ -191,6 +191,7 @@ def effects(
         if each.wer is not None
         for end in (each.wer, *(each.interval or ()))
     ]
+    reach += [budget] if budget is not None and "general" in sets else []
     top = axis_top(reach)
 
     def place(value: float | None) -> float | None:
@@ -209,7 +210,7 @@ def effects(
                 low=place(low),
                 high=place(high),
                 detectable=None if least is None else round(50 * min(1.0, least / top), 2),
-                budget=place(budget) if name == "general" and budget and budget <= top else None,
+                budget=place(budget) if name == "general" else None,
             )
         )
     return top, found
@@ -270,6 +271,7 @@ def slope_chart(speakers: Sequence[SpeakerScore]) -> SlopeChart | None:
     height = max(200, LEADING * len(rated) + 20) if labelled else 320
     top = axis_top(rate for _, *rates in rated for rate in rates)
     ends = [height * (1 - after / top) for _, _, after in rated]
+    shared = _shared_beginning([each.speaker for each, *_ in rated])
     baselines = _spread(ends, gap=LEADING, floor=height + 6.0)
     return SlopeChart(
         height=height,
@@ -280,13 +282,22 @@ def slope_chart(speakers: Sequence[SpeakerScore]) -> SlopeChart | None:
                 before=round(height * (1 - before / top), 1),
                 after=round(end, 1),
                 kind="better" if after < before else "worse" if after > before else "same",
-                label=_short(each.speaker) if labelled else "",
+                label=_short(each.speaker[shared:]) if labelled else "",
                 label_at=round(baseline + 5, 1),
                 told=f"{each.speaker}: {percent(before)} to {percent(after)}",
             )
             for (each, before, after), end, baseline in zip(rated, ends, baselines, strict=True)
         ),
     )
+
+
+def _shared_beginning(names: Sequence[str]) -> int:
+    """Return how many letters all names begin with, up to a sign between words."""
+    if len(names) < 2:
+        return 0
+    letters = itertools.takewhile(lambda each: len(set(each)) == 1, zip(*names, strict=False))
+    signs = (place + 1 for place, (sign, *_) in enumerate(letters) if not sign.isalnum())
+    return max(signs, default=0)
 
 
 def _short(name: str) -> str:

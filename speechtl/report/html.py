@@ -8,6 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import librosa
@@ -27,6 +28,7 @@ from speechtl.report.phrases import (
     count,
     disparity,
     evidence,
+    folds_note,
     gain,
     interval,
     kept_weights,
@@ -38,24 +40,28 @@ from speechtl.report.phrases import (
     power,
     set_name,
     short_verdict,
+    shown_name,
     signs,
     silence,
     sweep_outcome,
     trained_how,
     verdict,
 )
-from speechtl.report.words import confusion_lists, sounds_shown
+from speechtl.report.words import changed_words, confusion_lists, sounds_shown
 from speechtl.scoring import Hypotheses, Hypothesis, Report, SetScore, SpeakerScore
 
 __all__ = ["render"]
 
+SIZE_BUDGET = 4_900_000
+"""Bytes of a report at most: recordings and their pictures have what the text leaves."""
+
 AUDIO_BUDGET = 3_500_000
-"""Bytes of recordings and pictures (as base64) in a report at most: it stays below 5 MB."""
+"""Bytes of recordings and pictures (as base64) in a report at most."""
 
 SPEAKERS_AT_ONCE = 24
 """Up to how many speakers the first set's table is not folded away."""
 
-SPEAKERS_SHOWN = 300
+SPEAKERS_SHOWN = 200
 """How many speakers a set shows at most: those whose WER changed most."""
 
 DROPPED_SHOWN = 500
@@ -92,8 +98,21 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         report: What to show.
         hypotheses: The rows that the report was made of: they know where the recordings are.
         audio: Whether the file carries the recordings of the utterances that it shows, as far as
-            they can be read and fit into `AUDIO_BUDGET`.
+            they can be read and fit into `AUDIO_BUDGET` and `SIZE_BUDGET`.
     """
+    template = _environment().get_template("report.html.j2")
+    shown = _shown(report)
+    text = template.render(**shown, recordings={}, unheard=False)
+    if not audio:
+        return text
+    budget = min(AUDIO_BUDGET, SIZE_BUDGET - len(text.encode()))
+    found = _recordings(report, hypotheses, budget=budget)
+    any_shown = any(score.repaired or score.broken for score in report.sets.values())
+    return template.render(**shown, recordings=found, unheard=any_shown and not found)
+
+
+def _environment() -> jinja2.Environment:
+    """Return what renders the template: all that it writes is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("speechtl.report"),
         autoescape=True,
@@ -106,16 +125,22 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         axis_end=axis_end,
         change=change,
         count=count,
-        percent=percent,
         evidence=evidence,
         interval=interval,
         p_text=p_text,
+        percent=percent,
         points=points,
         power=power,
         short_verdict=short_verdict,
+        shown_name=shown_name,
         signs=signs,
         verdict=verdict,
     )
+    return environment
+
+
+def _shown(report: Report) -> dict[str, Any]:
+    """Return what the template reads: the report, its charts, and what says things in words."""
     top = axis_top(
         rate
         for score in report.sets.values()
@@ -124,37 +149,41 @@ def render(report: Report, hypotheses: Hypotheses, *, audio: bool = True) -> str
         if rate is not None
     )
     reach, drawn = effects(report.sets, max_forgetting=report.facts.max_forgetting)
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        facts=report.facts,
-        set_name=functools.partial(set_name, report),
-        base_note=base_note,
-        kept_weights=kept_weights,
-        label_rounds=label_rounds,
-        sweep_outcome=sweep_outcome,
-        trained_how=trained_how,
-        disparity=disparity(report),
-        gain=gain(report),
-        leaks=leaks(report.facts),
-        silence=silence(report),
-        reach=reach,
-        effects={each.set: each for each in drawn},
-        slope_chart=slope_chart,
-        confusion_lists=confusion_lists,
-        sounds_shown=sounds_shown,
-        top=top,
-        speakers_top=_speakers_top,
-        speakers_at_once=SPEAKERS_AT_ONCE,
-        speakers_shown=SPEAKERS_SHOWN,
-        dropped_shown=DROPPED_SHOWN,
-        moved_most=_moved_most,
-        examples_at_once=EXAMPLES_AT_ONCE,
-        place=_place,
-        marks=marks,
-        curves=curves(report.facts.training, report.facts.best_epoch),
-        sweep=sweep_chart(report.facts),
-        recordings=_recordings(report, hypotheses) if audio else {},
-    )
+    charts = {
+        "top": top,
+        "reach": reach,
+        "effects": {each.set: each for each in drawn},
+        "slope_chart": slope_chart,
+        "speakers_top": _speakers_top,
+        "moved_most": _moved_most,
+        "place": _place,
+        "curves": curves(report.facts.training, report.facts.best_epoch),
+        "sweep": sweep_chart(report.facts),
+    }
+    words = {
+        "set_name": functools.partial(set_name, report),
+        "base_note": base_note,
+        "kept_weights": kept_weights,
+        "label_rounds": label_rounds,
+        "sweep_outcome": sweep_outcome,
+        "trained_how": trained_how,
+        "disparity": disparity(report),
+        "folds_note": folds_note(report.facts),
+        "gain": gain(report),
+        "leaks": leaks(report.facts),
+        "silence": silence(report),
+        "confusion_lists": confusion_lists,
+        "changed_words": changed_words,
+        "sounds_shown": sounds_shown,
+        "marks": marks,
+    }
+    limits = {
+        "speakers_at_once": SPEAKERS_AT_ONCE,
+        "speakers_shown": SPEAKERS_SHOWN,
+        "dropped_shown": DROPPED_SHOWN,
+        "examples_at_once": EXAMPLES_AT_ONCE,
+    }
+    return {"report": report, "facts": report.facts, **charts, **words, **limits}
 
 
 def marks(reference: str, hypothesis: str) -> tuple[Mark, ...]:
@@ -194,8 +223,10 @@ def _place(value: float | None, top: float) -> str:
     return f"{0.0 if value is None else 100 * value / top:.2f}%"
 
 
-def _recordings(report: Report, hypotheses: Hypotheses) -> dict[tuple[str, str], Recording]:
-    """Return (set, utterance id) → its recording, for the utterances shown, within the budget."""
+def _recordings(
+    report: Report, hypotheses: Hypotheses, *, budget: int
+) -> dict[tuple[str, str], Recording]:
+    """Return (set, utterance id) → its recording, for the utterances shown, in `budget` bytes."""
     recordings: dict[tuple[str, str], Recording] = {}
     spent = 0
     for name, score in report.sets.items():
@@ -203,7 +234,7 @@ def _recordings(report: Report, hypotheses: Hypotheses) -> dict[tuple[str, str],
         for example in (*score.repaired, *score.broken):
             found = _recording(rows[example.id]) if example.id in rows else None
             size = len(found.audio) + len(found.spectrogram) if found else 0
-            if found and spent + size <= AUDIO_BUDGET:
+            if found and spent + size <= budget:
                 recordings[name, example.id] = found
                 spent += size
     return recordings

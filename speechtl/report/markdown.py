@@ -10,6 +10,7 @@ from speechtl.report.phrases import (
     base_note,
     count,
     disparity,
+    folds_note,
     gain,
     headline,
     interval,
@@ -22,6 +23,8 @@ from speechtl.report.phrases import (
     power,
     set_name,
     shared_sentences,
+    short_verdict,
+    shown_name,
     signs,
     silence,
     sweep_outcome,
@@ -40,6 +43,7 @@ def render(report: Report) -> str:
         f"# {escape(accent_name(facts.accent))}: {escape(facts.model)}, before and after",
         "\n".join(f"- **{escape(headline(report, name))}**" for name in report.sets),
         escape(base_note(facts)),
+        escape(folds_note(facts)),
         escape(gain(report)),
         "\n".join(f"- Leakage: {escape(line)}" for line in leaks(facts)),
         "## Scores",
@@ -145,7 +149,7 @@ def _tests_table(report: Report) -> str:
         rows.append(
             (
                 set_name(report, name),
-                difference.verdict or "–",
+                short_verdict(score) or "–",
                 interval(difference.interval, signed=True),
                 *(
                     "–" if p_value is None else p_text(p_value)
@@ -198,19 +202,27 @@ def _speakers_table(score: SetScore) -> str:
 
 def _groups_table(score: SetScore) -> str:
     parts = score.groups
-    rows: list[Group] = [*parts.accents, *parts.lengths, *parts.snr, *parts.prompts]
-    header = ("utterances with", "utterances", "words", "WER, base", "WER, adapted")
+    kinds: dict[str, Sequence[Group]] = {
+        "accent": parts.accents,
+        "length": parts.lengths,
+        "noise (estimated)": parts.snr,
+        "sentence, in training": parts.prompts,
+    }
+    header = ("by", "part", "utterances", "speakers", "words", "WER, base", "WER, adapted")
     return table(
         (*header, "95 % interval (points)"),
         [
             (
+                kind,
                 item.name,
                 count(item.utterances),
+                count(item.speakers),
                 count(item.words),
                 percent(item.base_wer),
                 percent(item.adapted_wer),
                 interval(item.interval, signed=True),
             )
+            for kind, rows in kinds.items()
             for item in rows
         ],
     )
@@ -296,7 +308,7 @@ def _run_list(report: Report) -> str:
         ("Seed", str(facts.seed)),
         ("Normaliser", f"{facts.normaliser} (version {report.normaliser_version or 'not known'})"),
         *((("Folds over speakers", str(facts.folds)),) if facts.folds else ()),
-        *((("Control", facts.control),) if facts.control else ()),
+        *((("Control", shown_name(facts.control)),) if facts.control else ()),
         *(
             (
                 f"Data, {split}",

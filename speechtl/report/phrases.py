@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from speechtl.leakage import Overlap
 from speechtl.scoring import (
@@ -25,6 +26,7 @@ __all__ = [
     "count",
     "disparity",
     "evidence",
+    "folds_note",
     "gain",
     "headline",
     "interval",
@@ -39,6 +41,7 @@ __all__ = [
     "set_name",
     "shared_sentences",
     "short_verdict",
+    "shown_name",
     "signs",
     "silence",
     "summary",
@@ -84,6 +87,8 @@ def accent_name(accent: str) -> str:
 
 def set_name(report: Report, name: str) -> str:
     """Return what a set is called: the accent for the target set, else the set's own name."""
+    if name == "control" and report.facts.control_accent is not None:
+        return f"Control ({accent_name(report.facts.control_accent)})"
     return accent_name(report.facts.accent if name == "target" else name)
 
 
@@ -206,6 +211,26 @@ def trained_how(facts: RunFacts) -> str:
     }.get(facts.strategy, "")
 
 
+def shown_name(name: str) -> str:
+    """Return a corpus' or a model's name without the folders that it lies in on somebody's disk."""
+    kind, colon, rest = name.partition(":")
+    path = rest if colon and kind == "hf" else name
+    if Path(path).is_absolute() or path.startswith((".", "~")) or path.count("/") > 1:
+        return Path(path).name
+    return name
+
+
+def folds_note(facts: RunFacts) -> str:
+    """Return how the speakers were tested in folds; nothing where they were not."""
+    if facts.folds is None:
+        return ""
+    return (
+        f"Every speaker of the accent was tested once, by one of {facts.folds} models, which was "
+        f"not trained on that speaker. All other sets were heard by each of the {facts.folds} "
+        "models, and are counted as often."
+    )
+
+
 def base_note(facts: RunFacts) -> str:
     """Return what was scored as the base, where it is not the model as it came; else nothing."""
     if facts.strategy == "from-scratch":
@@ -228,7 +253,8 @@ def change(score: SetScore) -> str:
         text += f" (95{SPACE}% interval {low} to {high})"
     if difference.wer_relative_reduction is None:
         return text
-    return f"{text}, {percent(difference.wer_relative_reduction)} relative reduction"
+    less = difference.wer_relative_reduction
+    return f"{text}, {percent(abs(less))} relative {'increase' if less < 0 else 'reduction'}"
 
 
 VERDICTS: dict[Verdict, str] = {
@@ -256,7 +282,7 @@ def verdict(score: SetScore) -> str:
     told = VERDICTS[difference.verdict]
     if _cannot_show_any(score):
         return f"{told} for other people: too few speakers ({difference.speakers}) to show any."
-    return f"{told} ({_found(score)}).{_caution(score)}"
+    return f"{told} ({_found(score)}).{_caution(score)}{_unsure_of_budget(score)}"
 
 
 def evidence(score: SetScore) -> str:
@@ -267,12 +293,16 @@ def evidence(score: SetScore) -> str:
         return (
             f"too few speakers ({score.difference.speakers}) to show any change for other people."
         )
-    return f"{_found(score)}.{_caution(score)}"
+    return f"{_found(score)}.{_caution(score)}{_unsure_of_budget(score)}"
 
 
 def _cannot_show_any(score: SetScore) -> bool:
+    return score.difference.verdict == "no evidence" and _too_few(score)
+
+
+def _too_few(score: SetScore) -> bool:
     least = score.difference.least_p_value
-    return score.difference.verdict == "no evidence" and least is not None and least > LEVEL
+    return least is not None and least > LEVEL
 
 
 def _found(score: SetScore) -> str:
@@ -288,6 +318,13 @@ def _caution(score: SetScore) -> str:
     if score.difference.speakers >= FEW_SPEAKERS:
         return ""
     return f" Too few speakers for a sure interval: test {FEW_SPEAKERS} or more."
+
+
+def _unsure_of_budget(score: SetScore) -> str:
+    difference = score.difference
+    if difference.budget is None or difference.verdict in {"within budget", "over budget"}:
+        return ""
+    return " It is not shown to be within the limit of forgetting."
 
 
 def p_text(p_value: float) -> str:
@@ -308,19 +345,20 @@ def interval(ends: Interval | None, *, signed: bool = False) -> str:
 def power(score: SetScore) -> str:
     """Return what such a test set could have shown, in a sentence."""
     difference = score.difference
-    least = difference.least_p_value
-    if difference.smallest_detectable is not None and least is not None and least <= LEVEL:
-        size = difference.smallest_detectable * 100
-        return (
-            f"A test set like this, {count(difference.speakers, 'speaker')} who differ as these "
-            f"do, shows a true difference of {size:.1f}{SPACE}points in four of five cases."
-        )
-    if least is not None and least > LEVEL:
+    if not score.words:
+        return "Nothing was said in this set, so that it can show nothing."
+    if _too_few(score):
         return (
             f"{count(difference.speakers, 'speaker')} can show no difference, however large: a "
-            f"test by speakers needs six, and more where several sets are judged."
+            "test by speakers needs six, and seven where two sets are judged."
         )
-    return "No speaker's errors changed, so nothing is known of what could have been shown."
+    if difference.smallest_detectable is None:
+        return "All speakers changed alike, so nothing is known of what could have been shown."
+    size = difference.smallest_detectable * 100
+    return (
+        f"A test set like this, {count(difference.speakers, 'speaker')} who differ as these "
+        f"do, shows a true difference of {size:.1f}{SPACE}points in four of five cases."
+    )
 
 
 def gain(report: Report) -> str:
@@ -328,14 +366,20 @@ def gain(report: Report) -> str:
     found = report.gain
     if found is None or found.accent is None:
         return ""
-    accent = accent_name(report.facts.accent)
-    ends = interval(found.interval, signed=True)
-    sure = "" if found.interval is None else f" (95{SPACE}% interval {ends})"
-    return (
-        f"Of {points(found.all)} on {accent}, {points(found.recording)} came on the control set "
-        "too, recorded alike without that accent: so much the model learnt of the recordings. "
-        f"The accent's own is {points(found.accent)}{sure}."
+    control = report.sets["control"].difference
+    told = (
+        f"{accent_name(report.facts.accent)} changed by {points(found.all)}, the control set, "
+        f"recorded alike without that accent, by {points(found.recording)}"
+        f"{_sure(control.interval)}: what is left for the accent is {points(found.accent)}"
+        f"{_sure(found.interval)}."
     )
+    if control.verdict == "improved":
+        return f"{told} So a part of the change was learnt of the recordings."
+    return told
+
+
+def _sure(ends: Interval | None) -> str:
+    return "" if ends is None else f" (95{SPACE}% interval {interval(ends, signed=True)})"
 
 
 def disparity(report: Report) -> str:
@@ -383,7 +427,7 @@ def signs(score: SetScore) -> str:
             else ""
         )
         told.append(
-            f"{name}: {percent(found.insertion_rate)} of words inserted, repetitions in "
+            f"{name}: {percent(found.insertion_rate)} inserted words, words said over and over in "
             f"{count(found.repetitions, 'utterance')}{nothing_said}"
         )
     return f"{'; '.join(told)}." if told else ""
@@ -406,7 +450,10 @@ def shared_sentences(facts: RunFacts) -> list[str]:
     def kinds(each: Overlap) -> Iterator[tuple[int, str]]:
         whole = count(each.utterances)
         yield each.prompts, f"the same sentence in {count(each.prompts)} of {whole} utterances"
-        yield each.near_prompts, f"nearly the same one in {count(each.near_prompts)} of {whole}"
+        yield (
+            each.near_prompts,
+            f"nearly the same sentence in {count(each.near_prompts)} of {whole} utterances",
+        )
 
     return _told_of(facts, kinds)
 
@@ -448,7 +495,8 @@ def compared(comparison: Comparison, name: str) -> str:
             told = told.replace(VERDICTS["improved"], "The second is better", 1)
         case "worse":
             told = told.replace(VERDICTS["worse"], "The second is worse", 1)
-    return f"{accent_name(name)} WER {before} → {after}: {change(score)}. {told}"
+    called = accent_name(comparison.accent if name == "target" else name)
+    return f"{called} WER {before} → {after}: {change(score)}. {told}"
 
 
 def _became(before: float | None, after: float | None) -> str:

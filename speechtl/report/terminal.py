@@ -14,6 +14,7 @@ from speechtl.report.phrases import (
     base_note,
     compared,
     count,
+    folds_note,
     gain,
     leaks,
     percent,
@@ -43,7 +44,11 @@ def render(report: Report) -> RenderableType:
     """Return one table, a row for each set, and the result in words; it fits 80 columns."""
     table = _table({set_name(report, name): score for name, score in report.sets.items()})
     told: list[RenderableType] = [Text(summary(report), style="bold")]
-    told += [Text(line) for line in (base_note(report.facts), gain(report)) if line]
+    told += [
+        Text(line)
+        for line in (base_note(report.facts), folds_note(report.facts), gain(report))
+        if line
+    ]
     told += [
         Text(f"{set_name(report, name)}: {power(score)}")
         for name, score in report.sets.items()
@@ -59,20 +64,24 @@ def render(report: Report) -> RenderableType:
 
 def render_comparison(comparison: Comparison) -> RenderableType:
     """Return one table, a row for each set, and what follows in words."""
-    names = f"Before: {comparison.first}. After: {comparison.second}."
+
+    def called(name: str) -> str:
+        return accent_name(comparison.accent if name == "target" else name)
+
+    names = f"Before is the adapted model of {comparison.first}, after that of {comparison.second}."
     left_out = [
-        f"{accent_name(name)}: {count(number, 'utterance')} left out, which only one of them heard."
+        f"{called(name)}: {count(number, 'utterance')} not compared, in one run alone."
         for name, number in comparison.left_out.items()
         if number
     ]
     told = [Text(compared(comparison, name), style="bold") for name in comparison.sets]
     told += [
-        Text(f"{accent_name(name)}: {power(score)}")
+        Text(f"{called(name)}: {power(score)}")
         for name, score in comparison.sets.items()
         if score.difference.verdict == "no evidence"
     ]
     told += [Text(line) for line in (*left_out, names)]
-    table = _table({accent_name(name): score for name, score in comparison.sets.items()})
+    table = _table({called(name): score for name, score in comparison.sets.items()})
     return Group(table, *told, Text(_legend(comparison.normaliser), style="dim"))
 
 

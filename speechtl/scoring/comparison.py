@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechtl.errors import ConfigError, DataError
+from speechtl.scoring.facts import RunFacts
 from speechtl.scoring.hypotheses import SETS, Hypothesis, read_hypotheses
 from speechtl.scoring.report import Report, SetScore, finite, judged, score
 
@@ -22,13 +23,16 @@ class Comparison:
     Attributes:
         first: The first run's folder.
         second: The second's.
+        accent: The accent that the first was adapted to.
         normaliser: What texts and references were normalised with.
         sets: The scores by set: `base` is the first's adapted model, `adapted` the second's.
-        left_out: How many utterances of each set only one of the two heard.
+        left_out: How many utterances of each set stand in one of the runs alone: of another id,
+            speaker or reference.
     """
 
     first: str
     second: str
+    accent: str
     normaliser: str
     sets: Mapping[str, SetScore]
     left_out: Mapping[str, int]
@@ -59,16 +63,19 @@ def compare(
     """
     chosen = normaliser or _common_normaliser(first, second)
     heard = [read_hypotheses(folder)["adapted"] for folder in (first, second)]
-    sets, left_out = {}, {}
+    common, left_out = {}, {}
     for name in SETS:
         rows = [each.get(name, ()) for each in heard]
         known = [{_key(row) for row in each} for each in rows]
-        common = known[0] & known[1]
-        if rows[0] and rows[1]:
+        both = known[0] & known[1]
+        if rows[0] or rows[1]:
             left_out[name] = len(known[0] ^ known[1])
-        if common:
-            both = ([row for row in each if _key(row) in common] for each in rows)
-            sets[name] = score(*both, normaliser=chosen, seed=seed)
+        if both:
+            common[name] = [[row for row in each if _key(row) in both] for each in rows]
+    sets = {
+        name: score(*rows, normaliser=chosen, seed=seed, tests=len(common.keys() - {"control"}))
+        for name, rows in common.items()
+    }
     if not sets:
         raise DataError(
             f"{first} and {second} have no tested utterance in common, so they cannot be compared; "
@@ -77,6 +84,7 @@ def compare(
     return Comparison(
         first=str(first),
         second=str(second),
+        accent=_facts(first).accent,
         normaliser=chosen,
         sets=judged(sets, max_forgetting=None),
         left_out=left_out,
@@ -89,15 +97,17 @@ def _key(row: Hypothesis) -> tuple[str, str, str]:
 
 
 def _common_normaliser(first: Path, second: Path) -> str:
-    found = []
-    for folder in (first, second):
-        path = folder / "report.json"
-        if not path.is_file():
-            raise DataError(f"{folder} must hold a report.json; name a folder that a run wrote")
-        found.append(Report.facts_of(path.read_text(encoding="utf-8")).normaliser)
+    found = [_facts(folder).normaliser for folder in (first, second)]
     if found[0] != found[1]:
         raise ConfigError(
             f"{first} was scored with the normaliser '{found[0]}' and {second} with '{found[1]}'; "
             "name one for both with --normaliser"
         )
     return found[0]
+
+
+def _facts(folder: Path) -> RunFacts:
+    path = folder / "report.json"
+    if not path.is_file():
+        raise DataError(f"{folder} must hold a report.json; name a folder that a run wrote")
+    return Report.facts_of(path.read_text(encoding="utf-8"))

@@ -136,6 +136,7 @@ class RunFacts:
         versions: Package to version.
         licences: The licences of the speech, as the corpus names them.
         control: The corpus of the control set; None where there is none.
+        control_accent: The accent that is spoken in it.
         folds: Over how many folds of speakers the hypotheses are pooled; None where they are one
             training's.
         leakage: What each two splits share.
@@ -167,5 +168,6 @@ class RunFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     licences: tuple[str, ...] = ()
     control: str | None = None
+    control_accent: str | None = None
     folds: int | None = None
     leakage: tuple[Overlap, ...] = ()

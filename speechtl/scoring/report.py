@@ -43,7 +43,6 @@ from speechtl.scoring.words import (
     vocabulary,
 )
 from speechtl.significance import (
-    LEVEL,
     Bootstrapped,
     Interval,
     Mapsswe,
@@ -168,6 +167,7 @@ class Difference:
         speakers: How many speakers the interval and the test rest on.
         smallest_detectable: The least true difference (a fraction) that four such test sets of five
             would show, see `significance.smallest_detectable`.
+        budget: By how much the WER may rise (a fraction), where the set has a limit.
         verdict: What follows, see `significance.verdict`.
         other_tests: Second opinions.
     """
@@ -183,6 +183,7 @@ class Difference:
     test: str = "sign flips over speakers"
     speakers: int = 0
     smallest_detectable: float | None = None
+    budget: float | None = None
     verdict: Verdict | None = None
     other_tests: OtherTests | None = None
 
@@ -254,7 +255,8 @@ class Report:
         sets: The scores by set.
         normaliser_version: The version of the facts' normaliser.
         disparity: The spread between the accents of all sets; None with one accent.
-        gain: The target's change, split by the control set; None without one.
+        gain: The target's change, split by the control set; None without one, or where that is the
+            general set.
         silence: What was heard where nobody speaks; None where that was not tried.
     """
 
@@ -356,10 +358,19 @@ def make_report(
     if SILENCE in base:
         check_same(base[SILENCE], adapted[SILENCE])
     accent_map = text.accent_map(facts.accent)
+    tests = len(paired.keys() - {"control"})
     sets = {
-        name: _scored(each, facts, accent_map=accent_map, pronunciations=pronunciations)
+        name: _scored(
+            each,
+            facts,
+            tests=1 if name == "control" else tests,
+            accent_map=accent_map,
+            pronunciations=pronunciations,
+        )
         for name, each in paired.items()
     }
+    if facts.folds is not None:
+        sets = {name: each if name == "target" else _of_folds(each) for name, each in sets.items()}
     return Report(
         facts=facts,
         sets=judged(sets, max_forgetting=facts.max_forgetting),
@@ -404,7 +415,12 @@ def remake_report(
 
 
 def score(
-    base: Sequence[Hypothesis], adapted: Sequence[Hypothesis], *, normaliser: str, seed: int = 0
+    base: Sequence[Hypothesis],
+    adapted: Sequence[Hypothesis],
+    *,
+    normaliser: str,
+    seed: int = 0,
+    tests: int = 1,
 ) -> SetScore:
     """Return both systems' scores on one set, paired by utterance id; without a verdict.
 
@@ -415,6 +431,7 @@ def score(
         adapted: What the adapted model heard.
         normaliser: What both texts and the references are normalised with.
         seed: Draws the resamples.
+        tests: How many sets are judged together.
 
     Raises:
         DataError: The two systems do not hold the same utterances, or an id stands twice, or a
@@ -423,36 +440,48 @@ def score(
     """
     paired = pair(base, adapted, normaliser=normaliser)
     resampled = intervals(paired.pairs, seed=seed)
-    return _set_score(paired, renormalised(paired, "none"), resampled, seed=seed)
+    return _set_score(paired, renormalised(paired, "none"), resampled, seed=seed, tests=tests)
 
 
 def judged(sets: Mapping[str, SetScore], *, max_forgetting: float | None) -> dict[str, SetScore]:
     """Return the sets with a verdict each, p-values corrected for their number (Holm 1979).
 
-    The general accent has a budget, `max_forgetting` (points); see `significance.verdict`.
+    The control set is left out of the correction, and its own p-value is not corrected: it tells
+    what a gain is made of, and to ask for it must not make the gain harder to show. The general
+    accent has a budget, `max_forgetting` (points); see `significance.verdict`.
     """
-    p_values = {name: _known(each.difference.p_value) for name, each in sets.items()}
-    corrected = dict(zip(sets, holm(list(p_values.values())), strict=True))
+    family = [name for name in sets if name != "control"]
     found = {}
     for name, each in sets.items():
-        least = p_values | {name: _known(each.difference.least_p_value)}
-        least_p_value = dict(zip(sets, holm(list(least.values())), strict=True))[name]
+        budget = max_forgetting if name == "general" else None
         difference = dataclasses.replace(
             each.difference,
-            corrected_p_value=corrected[name],
-            least_p_value=least_p_value,
-            smallest_detectable=(
-                each.difference.smallest_detectable if least_p_value <= LEVEL else None
-            ),
+            budget=None if budget is None else budget / 100,
+            corrected_p_value=_corrected(sets, family, name, each.difference.p_value),
+            least_p_value=_corrected(sets, family, name, each.difference.least_p_value),
         )
-        budget = max_forgetting if name == "general" else None
         reached = verdict(
-            difference.interval, corrected[name], budget=None if budget is None else budget / 100
+            difference.interval,
+            _known(difference.corrected_p_value),
+            speakers=difference.speakers,
+            budget=difference.budget,
         )
         found[name] = dataclasses.replace(
             each, difference=dataclasses.replace(difference, verdict=reached)
         )
     return found
+
+
+def _corrected(
+    sets: Mapping[str, SetScore], family: Sequence[str], name: str, p_value: float | None
+) -> float:
+    """Return a p-value of a set, corrected for those of the other sets of its family."""
+    if name not in family:
+        return _known(p_value)
+    p_values = [
+        _known(p_value if other == name else sets[other].difference.p_value) for other in family
+    ]
+    return holm(p_values)[family.index(name)]
 
 
 # --- a set ----------------------------------------------------------------------------------------
@@ -462,6 +491,7 @@ def _scored(
     paired: Paired,
     facts: RunFacts,
     *,
+    tests: int,
     accent_map: str | None,
     pronunciations: Pronunciations | None,
 ) -> SetScore:
@@ -474,7 +504,7 @@ def _scored(
     pairs = [paired.pairs, *(other.pairs for other in others.values())]
     resampled, *further = intervals_together(pairs, seed=facts.seed)
     return dataclasses.replace(
-        _set_score(paired, raw, resampled, seed=facts.seed),
+        _set_score(paired, raw, resampled, seed=facts.seed, tests=tests),
         normalised=tuple(
             _normalised(other, name, found.difference)
             for (name, other), found in zip(others.items(), further, strict=True)
@@ -482,6 +512,34 @@ def _scored(
         groups=groups(paired, seed=facts.seed),
         vocabulary=vocabulary(paired, pronunciations=pronunciations),
     )
+
+
+def _of_folds(score: SetScore) -> SetScore:
+    """Return the score of a set that each fold's model heard, without what takes rows as apart.
+
+    The same recordings stand in it once for each fold: speakers stay blocks, but utterances are no
+    longer independent, so that what is computed of them would be too sure.
+    """
+    return dataclasses.replace(
+        score,
+        difference=dataclasses.replace(score.difference, other_tests=None),
+        per_speaker=tuple(
+            dataclasses.replace(
+                each, base_interval=None, adapted_interval=None, difference_interval=None
+            )
+            for each in score.per_speaker
+        ),
+        repaired=_once(score.repaired),
+        broken=_once(score.broken),
+    )
+
+
+def _once(examples: Sequence[Example]) -> tuple[Example, ...]:
+    """Return the first example of each recording; ids begin with that of their fold."""
+    first: dict[str, Example] = {}
+    for each in examples:
+        first.setdefault(each.id.partition("/")[2], each)
+    return tuple(first.values())
 
 
 def _other_normalisers(own: str, accent_map: str | None) -> list[str]:
@@ -495,7 +553,9 @@ def _other_normalisers(own: str, accent_map: str | None) -> list[str]:
     return names
 
 
-def _set_score(paired: Paired, raw: Paired, resampled: Bootstrapped, *, seed: int) -> SetScore:
+def _set_score(
+    paired: Paired, raw: Paired, resampled: Bootstrapped, *, seed: int, tests: int
+) -> SetScore:
     pairs = paired.pairs
     flipped = sign_flips(pairs, seed=seed)
     base = _system_score(paired, paired.base, raw, raw.base, resampled.base)
@@ -515,7 +575,7 @@ def _set_score(paired: Paired, raw: Paired, resampled: Bootstrapped, *, seed: in
             p_value=flipped.p_value,
             least_p_value=flipped.least_p_value,
             speakers=flipped.speakers,
-            smallest_detectable=smallest_detectable(pairs),
+            smallest_detectable=smallest_detectable(pairs, tests=tests),
             other_tests=OtherTests(
                 mapsswe=mapsswe(zip(paired.base.steps, paired.adapted.steps, strict=True)),
                 mcnemar=mcnemar(pairs),
@@ -563,6 +623,10 @@ def _normalised(paired: Paired, name: str, interval: Interval | None) -> Normali
 def _gain(paired: Mapping[str, Paired], *, seed: int) -> Gain | None:
     if not {"target", "control"} <= paired.keys():
         return None
+    general = paired.get("general")
+    same = general is not None and _utterances(general) == _utterances(paired["control"])
+    if same and paired["control"].rows:
+        return None  # what is general English was not recorded as the target was
     changes = {
         name: _minus(_rate(each.adapted.total), _rate(each.base.total))
         for name, each in paired.items()
@@ -573,6 +637,10 @@ def _gain(paired: Mapping[str, Paired], *, seed: int) -> Gain | None:
         accent=_minus(changes["target"], changes["control"]),
         interval=unpaired_interval(paired["target"].pairs, paired["control"].pairs, seed=seed),
     )
+
+
+def _utterances(paired: Paired) -> set[tuple[str, str, str]]:
+    return {(row.audio, row.speaker, row.reference) for row in paired.rows}
 
 
 def _examples(paired: Paired, *, sign: int) -> tuple[Example, ...]:

@@ -278,7 +278,7 @@ def _most_words(words: Iterable[WordScore], *, sign: int) -> tuple[WordScore, ..
 _VOWELS = (
     # A vowel and an r are one sound where no vowel follows; "there" and "cares" are so too.
     "eigh|aigh|ough|augh|igh|eau|[aeiou]re(?=s?$)|(?:ai|ea|ee|ei|ie|oa|oo|ou|[aeiou])r(?![aeiouyr])|"
-    "ai|ay|au|aw|ae|ea|ee|ei(?!ng$)|eu|ew|ey|ie|oa|oe|oi(?!ng$)|oo|ou|ow|oy|ue|ui(?!ng$)|uy|[aeiouy]"
+    "ai|ay|au|aw|ae|ea|ee|ei(?!ng$)|eu|ew|ey(?![aeiou])|ie|oa|oe|oi(?!ng$)|oo|ou|ow|oy|ue|ui(?!ng$)|uy|[aeiouy]"
 )
 _CONSONANTS = (
     "tch|dge|ch|sh|th|ph|wh|gh|kn|wr|ng|nk|ck|qu|b+|c+|d+|f+|g+|h|j|k+|l+|m+|n+|p+|r+|s+|t+|v+|w|x|"

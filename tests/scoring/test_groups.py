@@ -118,7 +118,7 @@ utterances = st.builds(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(utterances, min_size=1, max_size=12))
 def test_the_groups_of_a_kind_add_up_to_the_set(rows: list[Said]) -> None:
     found = groups(counted(*rows), seed=0)

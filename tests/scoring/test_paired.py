@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.conftest import ADAPTED, BASE, Said, counted, paired, texts
@@ -55,6 +55,7 @@ sentences = st.lists(
 
 
 @pytest.mark.parametrize("name", ["none", "plain", "plain+scots"])
+@settings(deadline=None)
 @given(rows=st.lists(st.tuples(sentences, sentences, sentences), max_size=5))
 def test_another_normaliser_gives_what_pairing_with_it_gives(
     name: str, rows: list[tuple[str, str, str]]
