@@ -637,6 +637,7 @@ def test_test_sentences_that_are_trained_on_are_counted_and_told(
     trained = {each.text for each in prepare_data(config).train}
     shared = sum(each.text in trained for each in prepare_data(config).test)
     assert shared == 6
+    assert any(note.startswith("warning: 2 test speakers can show no") for note in listener.notes)
     assert any(note.startswith("6 of 6 test utterances say") for note in listener.notes)
 
 

@@ -156,6 +156,24 @@ def test_what_was_heard_in_silence_is_told() -> None:
     ).text.replace("\n", "").replace(" thank", "thank")
 
 
+def test_what_each_fold_heard_in_silence_is_told_as_that() -> None:
+    made = report(dataclasses.replace(LEAKY, folds=2))
+    assert phrases.silence(made).startswith(
+        "In 1 recording without speech (silence, noise, hum), each heard by 2 models, the base"
+    )
+
+
+def test_a_rise_that_may_pass_the_limit_is_not_told_as_harmless() -> None:
+    heard = hypotheses()
+    worse = rows([1, 2, 1, 2, 1, 2, 1, 1], accent="general", prefix="g")
+    adapted = {**heard["adapted"], "general": worse}
+    made = report(heard={"base": heard["base"], "adapted": adapted})
+    assert made.sets["general"].difference.verdict == "no evidence"
+    assert "It is not shown to be within the limit of forgetting." in phrases.verdict(
+        made.sets["general"]
+    )
+
+
 def test_the_distance_between_accents_is_told_before_and_after() -> None:
     assert plain_spaces(phrases.disparity(report())) == (
         "Worst minus best accent: before 30.0 points (West Midlands 40.0 %, General 10.0 %); after "

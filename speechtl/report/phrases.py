@@ -402,9 +402,12 @@ def silence(report: Report) -> str:
     if report.silence is None:
         return ""
     base, adapted = (_nothing(each) for each in (report.silence.base, report.silence.adapted))
-    tried = count(report.silence.base.recordings, "recording")
+    models = report.facts.folds or 1
+    tried = count(report.silence.base.recordings // models, "recording")
+    each = f", each heard by {models} models," if models > 1 else ""
     return (
-        f"In {tried} without speech (silence, noise, hum) the base {base}, the adapted {adapted}."
+        f"In {tried} without speech (silence, noise, hum){each} the base {base}, the adapted "
+        f"{adapted}."
     )
 
 

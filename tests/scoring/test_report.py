@@ -528,6 +528,26 @@ def test_a_set_that_nobody_judged_has_no_p_value_to_correct() -> None:
     assert again["general"].difference.verdict == "no evidence"
 
 
+def test_a_set_heard_by_each_folds_model_has_no_test_by_utterance_and_examples_once() -> None:
+    better = [(5, 3), (4, 3), (6, 2), (5, 4), (3, 1), (6, 5), (4, 2), (5, 1)]
+    base, adapted = speakers(*better)
+    folds = tuple(
+        [dataclasses.replace(row, id=f"fold {k}/{row.id}") for k in (1, 2) for row in rows]
+        for rows in (base, adapted)
+    )
+    stacked = (folds[0], folds[1])
+    facts = dataclasses.replace(FACTS, folds=2)
+    found = made({"target": (base, adapted), "general": stacked}, facts).sets
+    assert found["target"].difference.other_tests is not None
+    general = found["general"]
+    assert general.difference.other_tests is None
+    assert general.difference.interval == pytest.approx(found["target"].difference.interval)
+    assert {each.difference_interval for each in general.per_speaker} == {None}
+    assert len(general.repaired) == len({each.id.partition("/")[2] for each in general.repaired})
+    single = made({"target": (base, adapted), "general": stacked}).sets["general"]
+    assert single.difference.other_tests is not None
+
+
 # --- the control set ------------------------------------------------------------------------------
 
 
