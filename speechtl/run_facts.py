@@ -210,10 +210,8 @@ def _say(number: int, rest: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a result depends on, by package."""
+    """Return the versions that a result depends on, by package, sorted as report.json has them."""
     packages = ("torch", "torchaudio", "transformers", "datasets", "librosa", "jiwer", "peft")
-    return {
-        "speechtl": __version__,
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
-    }
+    found = {name: importlib.metadata.version(name) for name in packages}
+    own = {"speechtl": __version__, "python": platform.python_version()}
+    return dict(sorted({**found, **own}.items()))
