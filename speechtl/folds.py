@@ -18,8 +18,8 @@ from speechtl.config import RunConfig, read_yaml, run_config
 from speechtl.errors import ConfigError, DataError
 from speechtl.leakage import Overlap
 from speechtl.report import write_all
-from speechtl.run_data import digests, prepare_data
-from speechtl.run_facts import versions
+from speechtl.run_data import Data, digests, prepare_data
+from speechtl.run_facts import few_speakers_notes, versions
 from speechtl.run_folder import (
     claim,
     config_text,
@@ -68,7 +68,11 @@ def adapt_folds(config: RunConfig, listener: pipeline.Listener | None = None) ->
     directory = run_folder(config)
     require_free(directory, config)
     with listener.busy("loading the corpus"):
-        text = _config_text(config)
+        data = prepare_data(replace(config, fold=1, minutes=None))  # the splits of one hold all
+        text = _config_text(config, data)
+    speakers = len((data.train + data.dev + data.test).speakers)
+    for line in few_speakers_notes(data, speakers=speakers, folds=True):
+        listener.note(line)
     going_on = goes_on(directory, config, text)
     if going_on:
         listener.note(f"going on with the unfinished folds in {directory}")
@@ -102,9 +106,8 @@ def _folder(directory: Path, number: int) -> Path:
     return directory / "folds" / str(number)
 
 
-def _config_text(config: RunConfig) -> str:
+def _config_text(config: RunConfig, data: Data) -> str:
     """Return the config.yaml of the whole: the settings, before any fold resolves them."""
-    data = prepare_data(replace(config, fold=1, minutes=None))  # the splits of one hold all
     facts = {
         "model_revision": models.local_revision(config.model),
         "data_digest": digests(data),

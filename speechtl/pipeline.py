@@ -58,6 +58,7 @@ from speechtl.report.phrases import count, found_better, labelling, percent
 from speechtl.run_data import Data, corpora_of_sets, corpus_name, digests, prepare_data, replayed
 from speechtl.run_facts import (
     data_facts,
+    few_speakers_notes,
     hypotheses,
     leakage,
     leakage_notes,
@@ -90,7 +91,6 @@ from speechtl.scoring import (
     make_report,
     write_hypotheses,
 )
-from speechtl.significance import enough_speakers
 from speechtl.strategy import Strategy, StrategyName, cut, ever, strategy, trainable_parameters
 from speechtl.text import normaliser
 from speechtl.training import (
@@ -1029,14 +1029,8 @@ def _describe(run: _Run) -> Iterator[str]:
         title = name.replace("_", " ")
         yield f"{title + ':':14}{utterances}, {told.minutes:.1f} min, {speakers}"
     yield from run.data.notes
-    judged = 1 if run.data.general_test is None else 2
-    pooled = run.config.folds is not None  # of one fold nothing follows
-    if not pooled and not enough_speakers(len(set(run.data.test.speakers)), tests=judged):
-        yield (
-            f"warning: {facts['test'].speakers} test speakers can show no difference, however "
-            "large: the report will have no verdict; test six or more, seven where two sets are "
-            "judged (--folds tests every speaker once)"
-        )
+    if run.config.folds is None:  # of one fold nothing follows
+        yield from few_speakers_notes(run.data, speakers=len(run.data.test.speakers), folds=False)
     yield from leakage_notes(run.leakage)
     if run.data.control and run.data.control == run.data.general_test:
         yield (

@@ -16,12 +16,14 @@ from speechtl.features import Waveforms
 from speechtl.leakage import Overlap, overlaps
 from speechtl.progress import Track, silent
 from speechtl.report.phrases import count
-from speechtl.run_data import same_corpus
+from speechtl.run_data import Data, same_corpus
 from speechtl.scoring import DataFacts, Hypothesis
+from speechtl.significance import enough_speakers
 from speechtl.text import normaliser
 
 __all__ = [
     "data_facts",
+    "few_speakers_notes",
     "hypotheses",
     "leakage",
     "leakage_notes",
@@ -130,6 +132,22 @@ def data_facts(
         for name, utterances in sets.items()
         if utterances
     }
+
+
+def few_speakers_notes(data: Data, *, speakers: int, folds: bool) -> Iterator[str]:
+    """Yield what a person should know before training where nothing could be shown by it.
+
+    Args:
+        data: The run's data.
+        speakers: How many people of the accent are tested.
+        folds: Whether that is all of them, in folds.
+    """
+    if not enough_speakers(speakers, tests=1 if data.general_test is None else 2):
+        yield (
+            f"warning: {count(speakers, 'test speaker')} can show no difference, however large: "
+            "the report will have no verdict; test six or more, seven where two sets are judged"
+            f"{'' if folds else ' (--folds tests every speaker once)'}"
+        )
 
 
 # --- what they share ------------------------------------------------------------------------------
