@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -27,12 +26,12 @@ from rich.text import Text
 
 from speechtl import pipeline
 from speechtl.config import RunConfig, accent_names, run_config, suggestion
-from speechtl.errors import ConfigError, DataError, SpeechtlError
+from speechtl.errors import ConfigError, SpeechtlError
 from speechtl.files import replacing, write_text
-from speechtl.models import STARTERS, local_revision
+from speechtl.models import STARTERS
 from speechtl.report.phrases import accent_name, percent, points
 from speechtl.run_data import prepare_data
-from speechtl.run_folder import OtherRunError, run_folder, settings
+from speechtl.run_folder import OtherRunError, finished_report, run_folder, saved_revision
 from speechtl.scoring import Report
 from speechtl.strategy import STRATEGIES
 
@@ -183,7 +182,7 @@ def run(
     rows: list[Row] = []
     for number, config in enumerate(configs, start=1):
         say(f"[{number}/{len(configs)}] {_describe(config)}")
-        done = _finished(config)
+        done = finished_report(config)
         if done is not None:
             say("  already done")
             rows.append(_row(config, done))
@@ -283,52 +282,10 @@ def _result(
 
 def _adapted(config: RunConfig, adapt: Callable[[RunConfig], Report]) -> Report:
     """Return the report of a run; one that was killed is gone on with, anything else replaced."""
-    if not _report_path(config).exists() and _saved(config) is not None:
+    if not (run_folder(config) / "report.json").exists() and saved_revision(config) is not None:
         with contextlib.suppress(OtherRunError):  # its speech has changed since
             return adapt(config)
     return adapt(replace(config, overwrite=True))
-
-
-def _finished(config: RunConfig) -> Report | None:
-    """Return the report of a run that is complete, None where it has to be run."""
-    try:
-        report = Report.from_json(_report_path(config).read_text(encoding="utf-8"))
-    except (DataError, OSError, UnicodeDecodeError):
-        return None
-    # Ctrl-C in a run ends its training early: what it then scored is not the run's result.
-    ended = report.facts.stopped != "interrupted"
-    return report if ended and _saved(config) == report.facts.revision else None
-
-
-def _report_path(config: RunConfig) -> Path:
-    return run_folder(config) / "report.json"
-
-
-def _saved(config: RunConfig) -> str | None:
-    """Return the revision of the model that the run in a configuration's folder began with.
-
-    None where there is none, or where it had other settings or another base model.
-    """
-    path = run_folder(config) / "config.yaml"
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        saved = run_config(tree["run"], where=str(path))
-        revision = str(tree["facts"]["model_revision"])
-        here = local_revision(config.model)
-    except (OSError, ValueError, yaml.YAMLError, SpeechtlError, LookupError, TypeError):
-        return None
-    asked = settings(config)
-    # What was left open a run found out for itself.
-    found = {
-        field.name: getattr(saved.training, field.name)
-        for field in fields(asked.training)
-        if getattr(asked.training, field.name) in {None, "auto"}
-    }
-    asked = replace(asked, training=replace(asked.training, **found))
-    if asked.strategy == "auto":
-        asked = replace(asked, strategy=saved.strategy)
-    same_base = here is None or revision.partition("-random-")[0] == here
-    return revision if saved == asked and same_base else None
 
 
 def _row(config: RunConfig, report: Report) -> Row:

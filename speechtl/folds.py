@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from speechtl import models, pipeline
-from speechtl.config import RunConfig, read_yaml, run_config
+from speechtl.config import RunConfig
 from speechtl.errors import ConfigError, DataError
 from speechtl.leakage import Overlap
 from speechtl.report import write_all
@@ -23,11 +23,11 @@ from speechtl.run_facts import few_speakers_notes, versions
 from speechtl.run_folder import (
     claim,
     config_text,
+    finished_report,
     goes_on,
     kept_settings,
     require_free,
     run_folder,
-    settings,
 )
 from speechtl.scoring import (
     DataFacts,
@@ -121,27 +121,13 @@ def _config_text(config: RunConfig, data: Data) -> str:
 
 def _fold(config: RunConfig, listener: pipeline.Listener) -> Report:
     """Return the report of a fold: read if it is finished, else it is run, or gone on with."""
-    path = run_folder(config) / "report.json"
-    if not path.exists():
+    if not (run_folder(config) / "report.json").exists():
         return pipeline.adapt(config, listener)
-    done = _finished(config, path)
+    done = finished_report(config)
     if done is None:
         return pipeline.adapt(replace(config, overwrite=True), listener)
     listener.note("done already")
     return done
-
-
-def _finished(config: RunConfig, path: Path) -> Report | None:
-    """Return the report of a fold that had these settings; None where there is none to read."""
-    kept = path.with_name("config.yaml")
-    try:
-        saved = run_config(read_yaml(kept), where=str(kept))
-        report = Report.from_json(path.read_text(encoding="utf-8"))
-    except (ConfigError, DataError, OSError, UnicodeDecodeError):
-        return None
-    # What a run finds out for itself was asked of all folds alike.
-    asked = replace(settings(config), strategy=saved.strategy, training=saved.training)
-    return report if saved == asked else None
 
 
 def _stopped(config: RunConfig) -> str:

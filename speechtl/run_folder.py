@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from speechtl import models
-from speechtl.config import RunConfig
-from speechtl.errors import ConfigError, OutputError
+from speechtl.config import RunConfig, run_config
+from speechtl.errors import ConfigError, DataError, OutputError, SpeechtlError
 from speechtl.files import require_writable, write_text
 from speechtl.run_data import corpus_name, general_name
+from speechtl.scoring import Report
 
 __all__ = [
     "UNFINISHED_MODEL",
     "OtherRunError",
     "claim",
     "config_text",
+    "finished_report",
     "from_anywhere",
     "goes_on",
     "kept_settings",
     "require_free",
     "run_folder",
+    "saved_revision",
     "settings",
 ]
 
@@ -202,3 +205,41 @@ def from_anywhere(name: str) -> str:
         return name
     path = Path(name).expanduser()
     return str(path.absolute()) if path.exists() else name
+
+
+def finished_report(config: RunConfig) -> Report | None:
+    """Return the report of a run that is complete, None where it has to be run."""
+    try:
+        report = Report.from_json((run_folder(config) / "report.json").read_text(encoding="utf-8"))
+    except (DataError, OSError, UnicodeDecodeError):
+        return None
+    # Ctrl-C in a run ends its training early: what it then scored is not the run's result.
+    ended = report.facts.stopped != "interrupted"
+    return report if ended and saved_revision(config) == report.facts.revision else None
+
+
+def saved_revision(config: RunConfig) -> str | None:
+    """Return the revision of the model that the run in a configuration's folder began with.
+
+    None where there is none, or where it had other settings or another base model.
+    """
+    path = run_folder(config) / "config.yaml"
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        saved = run_config(tree["run"], where=str(path))
+        revision = str(tree["facts"]["model_revision"])
+        here = models.local_revision(config.model)
+    except (OSError, ValueError, yaml.YAMLError, SpeechtlError, LookupError, TypeError):
+        return None
+    asked = settings(config)
+    # What was left open a run found out for itself.
+    found = {
+        field.name: getattr(saved.training, field.name)
+        for field in fields(asked.training)
+        if getattr(asked.training, field.name) in {None, "auto"}
+    }
+    asked = replace(asked, training=replace(asked.training, **found))
+    if asked.strategy == "auto":
+        asked = replace(asked, strategy=saved.strategy)
+    same_base = here is None or revision.partition("-random-")[0] == here
+    return revision if saved == asked and same_base else None
