@@ -33,6 +33,7 @@ __all__ = [
     "Utterance",
     "read_jsonl",
     "read_manifest",
+    "sentence",
     "split_by_speaker",
     "write_jsonl",
     "write_manifest",
@@ -235,11 +236,18 @@ class Corpus(Sequence[Utterance]):
 
     def _values(self, field: str) -> set[str]:
         found = {str(value) for each in self if (value := getattr(each, field)) is not None}
-        # A text of punctuation alone has no plain form, and must not equal every other such text.
-        return {_PLAIN(value) or value for value in found} if field == "text" else found
+        return set(map(sentence, found)) if field == "text" else found
 
 
 _PLAIN = normaliser("plain")
+
+
+def sentence(text: str) -> str:
+    """Return what is said, as texts are compared with each other: in its `plain` form.
+
+    A text of punctuation alone has none, and stays as it is: it must not equal every other such.
+    """
+    return _PLAIN(text) or text
 
 
 def read_manifest(path: Path) -> Corpus:

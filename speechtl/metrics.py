@@ -39,6 +39,7 @@ __all__ = [
     "character_error_rate",
     "character_errors",
     "counted",
+    "rate_or_none",
     "total",
     "word_errors",
 ]
@@ -138,8 +139,13 @@ def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -
     for said, heard in pairs:
         characters += len(said)
         errors += Levenshtein.distance(said, heard)
-    if characters:
-        return errors / characters
+    return rate_or_none(errors, characters)
+
+
+def rate_or_none(errors: int, references: int) -> float | None:
+    """Return a rate, as `ErrorCounts.rate` has it, but None in place of an infinite one."""
+    if references:
+        return errors / references
     return None if errors else 0.0
 
 

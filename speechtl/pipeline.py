@@ -29,7 +29,7 @@ from speechtl.augment import Augmentation, SpecAugment, files_of
 from speechtl.choice import choose
 from speechtl.config import RunConfig
 from speechtl.config import augmentation as augmentation_of
-from speechtl.corpus import Corpus, Utterance
+from speechtl.corpus import Corpus, Utterance, sentence
 from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.features import (
     BATCH_SECONDS,
@@ -63,7 +63,6 @@ from speechtl.run_facts import (
     leakage,
     leakage_notes,
     read_tested,
-    sentence,
     versions,
 )
 from speechtl.run_folder import (
@@ -947,7 +946,7 @@ def _default_rate(model: SpeechModel, name: StrategyName) -> float:
 def _hypotheses(run: _Run, system: str) -> dict[str, list[Hypothesis]]:
     """Return one system's hypotheses on every set; each set's are on disk once they are there."""
     found = {}
-    known = {sentence(each.utterance) for each in run.train + run.replay}
+    known = {sentence(each.utterance.text) for each in run.train + run.replay}
     tests = (run.data.test, run.data.general_test, run.data.control)
     for name, corpus in zip(SETS, tests, strict=True):
         if corpus is None:

@@ -11,7 +11,7 @@ from itertools import product
 
 from speechtl import __version__
 from speechtl.audio import signal_to_noise_db
-from speechtl.corpus import Utterance
+from speechtl.corpus import Utterance, sentence
 from speechtl.features import Waveforms
 from speechtl.leakage import Overlap, overlaps
 from speechtl.progress import Track, silent
@@ -19,7 +19,6 @@ from speechtl.report.phrases import count
 from speechtl.run_data import Data, same_corpus
 from speechtl.scoring import DataFacts, Hypothesis
 from speechtl.significance import enough_speakers
-from speechtl.text import normaliser
 
 __all__ = [
     "data_facts",
@@ -28,7 +27,6 @@ __all__ = [
     "leakage",
     "leakage_notes",
     "read_tested",
-    "sentence",
     "versions",
 ]
 
@@ -40,7 +38,6 @@ _COMPARED = (
 )
 _TOGETHER = 16  # utterances that are decoded before they are measured
 _HELD_S = 500.0  # half of what a `Waveforms` holds, so that a group more finds its place
-_plain = normaliser("plain")
 
 
 # --- the recordings -------------------------------------------------------------------------------
@@ -107,16 +104,10 @@ def hypotheses(
             end=utterance.end,
             duration=round(seconds(utterance), 3),
             snr_db=levels[utterance],
-            seen=sentence(utterance) in known,
+            seen=sentence(utterance.text) in known,
         )
         for utterance, text in zip(utterances, texts, strict=True)
     ]
-
-
-def sentence(utterance: Utterance) -> str:
-    """Return what is said, as it is compared with what others say: in its `plain` form."""
-    # A text of punctuation alone has no plain form, and is not every other such text.
-    return _plain(utterance.text) or utterance.text
 
 
 def data_facts(

@@ -126,10 +126,8 @@ def intervals(pairs: Pairs, *, seed: int, resamples: int = RESAMPLES) -> Bootstr
         seed: Draws the resamples.
         resamples: How many; each has as many speakers as there are.
     """
-    found = group_intervals(
-        pairs, np.ones((1, len(pairs.words)), dtype=bool), seed=seed, resamples=resamples
-    )
-    return found[0]
+    [found] = _intervals(pairs.by_speaker()[:, None], seed=seed, resamples=resamples)
+    return found
 
 
 def intervals_together(parts: Sequence[Pairs], *, seed: int) -> list[Bootstrapped]:
@@ -140,8 +138,7 @@ def intervals_together(parts: Sequence[Pairs], *, seed: int) -> list[Bootstrappe
         seed: Draws the resamples.
     """
     sums = np.stack([each.by_speaker() for each in parts], axis=1)
-    rates = _resampled(sums, seed=seed, resamples=RESAMPLES)
-    return [_bootstrapped(*each, speakers=len(sums)) for each in rates]
+    return _intervals(sums, seed=seed, resamples=RESAMPLES)
 
 
 def group_intervals(
@@ -155,10 +152,10 @@ def group_intervals(
         seed: Draws the resamples.
         resamples: How many.
     """
-    sums = _sums(pairs, groups)
-    rates = _resampled(sums, seed=seed, resamples=resamples)
-    speakers = (sums.any(axis=2)).sum(axis=0)
-    return [_bootstrapped(*each, speakers=int(n)) for each, n in zip(rates, speakers, strict=True)]
+    columns = (pairs.words, pairs.base, pairs.adapted)
+    parts = [Pairs(pairs.speakers, *(each * group for each in columns)) for group in groups]
+    sums = np.stack([each.by_speaker() for each in parts], axis=1)
+    return _intervals(sums, seed=seed, resamples=resamples)
 
 
 def unpaired_interval(
@@ -170,10 +167,10 @@ def unpaired_interval(
     """
     changes = []
     for number, pairs in enumerate((first, second)):
-        sums = _sums(pairs, np.ones((1, len(pairs.words)), dtype=bool))
+        sums = pairs.by_speaker()
         if len(sums) < LEAST_SPEAKERS:
             return None
-        [(base, adapted)] = _resampled(sums, seed=seed + number, resamples=resamples)
+        [(base, adapted)] = _resampled(sums[:, None], seed=seed + number, resamples=resamples)
         changes.append(adapted - base)
     kept = min(map(len, changes))  # a resample without a word has no rate
     if not kept:
@@ -182,17 +179,14 @@ def unpaired_interval(
     return _between(changes[0][:kept] - changes[1][:kept], speakers=fewer)
 
 
-def _sums(pairs: Pairs, groups: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Return each speaker's words and both systems' errors by group, `(speakers, groups, 3)`."""
-    names, places = np.unique(pairs.speakers, return_inverse=True)
-    columns = (pairs.words, pairs.base, pairs.adapted)
-    return np.stack(
-        [
-            np.stack([np.bincount(places, each * group, len(names)) for each in columns], axis=1)
-            for group in groups
-        ],
-        axis=1,
-    )
+def _intervals(sums: npt.NDArray[np.float64], *, seed: int, resamples: int) -> list[Bootstrapped]:
+    """Return the intervals of each part of `sums`, `(speakers, parts, 3)`.
+
+    Who says and hears nothing in a part does not count among its speakers.
+    """
+    rates = _resampled(sums, seed=seed, resamples=resamples)
+    speakers = sums.any(axis=2).sum(axis=0)
+    return [_bootstrapped(*each, speakers=int(n)) for each, n in zip(rates, speakers, strict=True)]
 
 
 _Rates = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]

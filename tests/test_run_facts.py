@@ -10,7 +10,7 @@ import pytest
 
 from speechtl import audio, run_facts
 from speechtl.audio import signal_to_noise_db
-from speechtl.corpus import Corpus, Utterance, read_manifest
+from speechtl.corpus import Corpus, Utterance, read_manifest, sentence
 from speechtl.features import Waveforms
 from speechtl.leakage import Overlap
 from speechtl.run_facts import (
@@ -19,7 +19,6 @@ from speechtl.run_facts import (
     leakage,
     leakage_notes,
     read_tested,
-    sentence,
 )
 from speechtl.scoring import DataFacts
 
@@ -85,7 +84,7 @@ def test_a_hypothesis_has_the_length_the_noise_and_whether_its_sentence_is_known
         replace(corpus[1], text="a mat"),
         replace(corpus[2], text="!"),
     ]
-    known = {sentence(replace(corpus[3], text=text)) for text in ("the cat sat", "?")}
+    known = {sentence(text) for text in ("the cat sat", "?")}
     levels: dict[Utterance, float | None] = {said[0]: 12.3, said[1]: None, said[2]: None}
     rows = hypotheses(
         said, ["a", "b", "c"], seconds=lambda each: each.duration, levels=levels, known=known

@@ -23,6 +23,7 @@ __all__ = [
     "base_note",
     "change",
     "compared",
+    "compared_name",
     "count",
     "disparity",
     "evidence",
@@ -488,6 +489,11 @@ def summary(report: Report) -> str:
     return " ".join(headline(report, name) for name in report.sets)
 
 
+def compared_name(comparison: Comparison, name: str) -> str:
+    """Return what a set of a comparison is called: the first run's accent for the target set."""
+    return accent_name(comparison.accent if name == "target" else name)
+
+
 def compared(comparison: Comparison, name: str) -> str:
     """Return what a comparison of two runs found on a set, in a sentence."""
     score = comparison.sets[name]
@@ -498,8 +504,7 @@ def compared(comparison: Comparison, name: str) -> str:
             told = told.replace(VERDICTS["improved"], "The second is better", 1)
         case "worse":
             told = told.replace(VERDICTS["worse"], "The second is worse", 1)
-    called = accent_name(comparison.accent if name == "target" else name)
-    return f"{called} WER {before} → {after}: {change(score)}. {told}"
+    return f"{compared_name(comparison, name)} WER {before} → {after}: {change(score)}. {told}"
 
 
 def _became(before: float | None, after: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from rich import box
@@ -10,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from speechtl.report.phrases import (
-    accent_name,
     base_note,
     compared,
+    compared_name,
     count,
     folds_note,
     gain,
@@ -64,10 +65,7 @@ def render(report: Report) -> RenderableType:
 
 def render_comparison(comparison: Comparison) -> RenderableType:
     """Return one table, a row for each set, and what follows in words."""
-
-    def called(name: str) -> str:
-        return accent_name(comparison.accent if name == "target" else name)
-
+    called = functools.partial(compared_name, comparison)
     names = f"Before is the adapted model of {comparison.first}, after that of {comparison.second}."
     left_out = [
         f"{called(name)}: {count(number, 'utterance')} not compared, in one run alone."

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechtl.errors import ConfigError, DataError
-from speechtl.scoring.facts import RunFacts
 from speechtl.scoring.hypotheses import SETS, Hypothesis, read_hypotheses
-from speechtl.scoring.report import Report, SetScore, finite, judged, score
+from speechtl.scoring.report import SetScore, finite, judged, read_facts, score
 
 __all__ = ["Comparison", "compare"]
 
@@ -84,7 +83,7 @@ def compare(
     return Comparison(
         first=str(first),
         second=str(second),
-        accent=_facts(first).accent,
+        accent=read_facts(first).accent,
         normaliser=chosen,
         sets=judged(sets, max_forgetting=None),
         left_out=left_out,
@@ -97,17 +96,10 @@ def _key(row: Hypothesis) -> tuple[str, str, str]:
 
 
 def _common_normaliser(first: Path, second: Path) -> str:
-    found = [_facts(folder).normaliser for folder in (first, second)]
+    found = [read_facts(folder).normaliser for folder in (first, second)]
     if found[0] != found[1]:
         raise ConfigError(
             f"{first} was scored with the normaliser '{found[0]}' and {second} with '{found[1]}'; "
             "name one for both with --normaliser"
         )
     return found[0]
-
-
-def _facts(folder: Path) -> RunFacts:
-    path = folder / "report.json"
-    if not path.is_file():
-        raise DataError(f"{folder} must hold a report.json; name a folder that a run wrote")
-    return Report.facts_of(path.read_text(encoding="utf-8"))

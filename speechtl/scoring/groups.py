@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from speechtl.metrics import rate_or_none
 from speechtl.scoring.hypotheses import Hypothesis
 from speechtl.scoring.paired import Paired
 from speechtl.significance import Interval, group_intervals, ratio_interval
@@ -215,11 +216,7 @@ def _group(
 
 
 def _rate(errors: npt.NDArray[np.int64], words: npt.NDArray[np.int64]) -> float | None:
-    """Return a pooled rate; None where words were heard and none was said."""
-    total, wrong = int(words.sum()), int(errors.sum())
-    if total:
-        return wrong / total
-    return None if wrong else 0.0
+    return rate_or_none(int(errors.sum()), int(words.sum()))
 
 
 def _known(names: list[str | None]) -> list[str | None]:

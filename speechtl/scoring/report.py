@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from speechtl import text
 from speechtl.errors import DataError
-from speechtl.metrics import ErrorCounts, character_error_rate, character_errors
+from speechtl.metrics import ErrorCounts, character_error_rate, character_errors, rate_or_none
 from speechtl.scoring.facts import RunFacts
 from speechtl.scoring.groups import (
     Disparity,
@@ -73,6 +73,7 @@ __all__ = [
     "finite",
     "judged",
     "make_report",
+    "read_facts",
     "remake_report",
     "score",
 ]
@@ -385,6 +386,18 @@ def make_report(
     )
 
 
+def read_facts(directory: Path) -> RunFacts:
+    """Return the facts of a run folder's report.
+
+    Raises:
+        DataError: `report.json` is missing or does not fit.
+    """
+    path = directory / "report.json"
+    if not path.is_file():
+        raise DataError(f"{directory} must hold a report.json; name a folder that a run wrote")
+    return Report.facts_of(path.read_text(encoding="utf-8"))
+
+
 def remake_report(
     directory: Path,
     *,
@@ -402,10 +415,7 @@ def remake_report(
         DataError: `report.json` or the hypotheses are missing or do not fit.
         ConfigError: The normaliser is unknown.
     """
-    path = directory / "report.json"
-    if not path.is_file():
-        raise DataError(f"{directory} must hold a report.json; name a folder that a run wrote")
-    facts = Report.facts_of(path.read_text(encoding="utf-8"))
+    facts = read_facts(directory)
     if normaliser is not None:
         facts = dataclasses.replace(facts, normaliser=normaliser)
     hypotheses = read_hypotheses(directory)
@@ -669,7 +679,7 @@ def _example(paired: Paired, index: int) -> Example:
 
 
 def _rate(counts: ErrorCounts) -> float | None:
-    return counts.rate if math.isfinite(counts.rate) else None
+    return rate_or_none(counts.errors, counts.references)
 
 
 def _minus(first: float | None, second: float | None) -> float | None:
