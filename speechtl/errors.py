@@ -26,13 +26,28 @@ class ConfigError(SpeechtlError, ValueError):
 
 
 class DataError(SpeechtlError):
-    """Audio, transcripts or manifests that cannot be used; `faults` has a line for each fault."""
+    """Audio, transcripts or manifests that cannot be used.
+
+    Attributes:
+        faults: A line for each fault.
+        kind: The kind of the one fault, a name in `speechtl.faults`, where it is known.
+        finding: What was found, without the place and the remedy, where `kind` is known.
+    """
 
     exit_code = 3
 
-    def __init__(self, message: str, *, faults: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        faults: tuple[str, ...] = (),
+        kind: str | None = None,
+        finding: str | None = None,
+    ) -> None:
         super().__init__("\n  - ".join((message, *faults)))
         self.faults = faults
+        self.kind = kind
+        self.finding = finding
 
 
 class ModelError(SpeechtlError):
