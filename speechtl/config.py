@@ -212,7 +212,9 @@ class Source:
 
     Attributes:
         name: What people call it.
-        corpus: What `--corpus` takes to load it; None where it must be fetched by hand.
+        corpus: What `--corpus` takes to load it; None where a run cannot take it as it is.
+        known: Its name among the known corpora, where `corpus` does not say it; a copy of it on
+            this machine is to be taken before `corpus`.
         licence: Its SPDX identifier, or its own words.
         url: Where it is described.
         note: Size, speakers, and what to know before relying on it.
@@ -222,6 +224,7 @@ class Source:
     licence: str
     url: str
     corpus: str | None = None
+    known: str | None = None
     note: str = ""
 
 

@@ -231,14 +231,19 @@ def corpus_name(config: RunConfig) -> str:
     known = accent_file(config.accent)
     if known is None or known.starter:
         return "starter"
-    found = [source.corpus for source in known.sources if source.corpus]
+    # A copy on this machine comes before what would be fetched.
+    found = [
+        source.known if source.known and corpora.is_here(source.known) else source.corpus
+        for source in known.sources
+        if source.corpus
+    ]
     if not found:
         raise ConfigError(
             f"the starter does not speak '{config.accent}', and its own corpora must be fetched by "
             "hand; get one of these and name its manifest with --corpus:\n  - "
             + "\n  - ".join(f"{source.name}: {source.url}" for source in known.sources)
         )
-    return found[0]
+    return corpora.available(*found)
 
 
 def general_name(config: RunConfig) -> str | None:
