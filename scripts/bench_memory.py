@@ -22,7 +22,8 @@ from tempfile import TemporaryDirectory
 
 from speechtl import corpora
 from speechtl.audio import SAMPLE_RATE
-from speechtl.corpus import Corpus, Utterance, write_manifest
+from speechtl.corpus import Corpus, Utterance
+from speechtl.manifest import write_manifest
 
 ADAPT = Path(__file__).with_name("adapt.py")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,15 +11,15 @@ import numpy as np
 
 from speechtl import corpora, models
 from speechtl.config import RunConfig, accent_file, accent_names, suggestion
-from speechtl.corpus import SPLITS, Corpus, Utterance, split_by_speaker
+from speechtl.corpus import SPLITS, Corpus, Utterance
 from speechtl.errors import ConfigError, DataError
+from speechtl.splits import fold_splits, split_by_speaker
 
 __all__ = [
     "Data",
     "corpora_of_sets",
     "corpus_name",
     "digests",
-    "fold_speakers",
     "general_name",
     "prepare_data",
     "replayed",
@@ -30,10 +29,7 @@ __all__ = [
 # Names of random streams, beside the run's others.
 _REPLAY = 3  # which utterances are replayed
 _SUBSET = 4  # which are trained on, of more
-_FOLDS = 5  # which speakers share a fold, and which of the others are dev
 
-# Of the speakers that a fold does not test; a split without folds has as much dev beside its train.
-_FOLD_SHARES = (0.875, 0.125)
 _LISTED = 20  # speakers that are told by name
 
 
@@ -90,7 +86,7 @@ def prepare_data(config: RunConfig) -> Data:
     if config.folds is None:
         splits = _splits(target, seed=config.seed, needed=("train", "dev", "test"))
     else:
-        splits = _fold_splits(target, config.folds, fold=config.fold, seed=config.seed)
+        splits = _one_fold(target, config)
         if any(utterance.split for utterance in target):
             notes = (
                 "folds:        the corpus' own splits are not looked at: each speaker is tested in "
@@ -294,6 +290,12 @@ def _of_accent(corpus: Corpus, accent: str, *, corpus_name: str, option: str) ->
     )
 
 
+def _one_fold(corpus: Corpus, config: RunConfig) -> dict[str, Corpus]:
+    if config.folds is None or config.fold is None:
+        raise ConfigError("a run over folds is several: speechtl.folds runs them, or name one fold")
+    return fold_splits(corpus, config.folds, fold=config.fold, seed=config.seed)
+
+
 def _splits(corpus: Corpus, *, seed: int, needed: Sequence[str]) -> dict[str, Corpus]:
     """Return train, dev and test: the corpus' own splits, else drawn by speaker."""
     if not _has_splits(corpus):
@@ -324,80 +326,6 @@ def _has_splits(corpus: Corpus) -> bool:
             "none of them, and they are split by speaker"
         )
     return not without
-
-
-# --- folds ----------------------------------------------------------------------------------------
-
-
-def fold_speakers(corpus: Corpus, folds: int, *, seed: int) -> tuple[tuple[str, ...], ...]:
-    """Return the speakers that each fold tests, each of them in one fold.
-
-    The speakers are shuffled, and each goes to the fold that has fewest utterances. Each fold gets
-    a speaker. The same corpus, number and seed give the same folds, whatever the order of the
-    utterances.
-
-    Raises:
-        ConfigError: There are more folds than speakers.
-        DataError: There are fewer than three speakers, or a fold leaves fewer than two others.
-    """
-    speakers = corpus.speakers
-    if len(speakers) < len(SPLITS):
-        raise DataError(
-            f"{len(speakers)} speakers ({', '.join(speakers)}) cannot be tested in folds: each is "
-            "tested by a training on others, with dev speakers beside; add recordings of other "
-            "speakers until there are at least three"
-        )
-    if folds > len(speakers):
-        raise ConfigError(
-            f"{folds} folds cannot be made of {len(speakers)} speakers: each must test one; give "
-            f"--folds {len(speakers)} or less"
-        )
-    sizes = Counter(utterance.speaker for utterance in corpus)
-    dealt = _dealt(sizes, [1 / folds] * folds, rng=np.random.default_rng([seed, _FOLDS]))
-    largest = max(map(len, dealt))
-    if len(speakers) - largest < 2:
-        raise DataError(
-            f"of {len(speakers)} speakers in {folds} folds, one fold tests {largest}, which leaves "
-            "too few to train on and to choose by (one each at least); give "
-            f"--folds {min(folds + 1, len(speakers))} or more"
-        )
-    return dealt
-
-
-def _fold_splits(corpus: Corpus, folds: int, *, fold: int | None, seed: int) -> dict[str, Corpus]:
-    """Return train, dev and test of one fold, which share no speaker, with `split` set."""
-    if fold is None:
-        raise ConfigError("a run over folds is several: speechtl.folds runs them, or name one fold")
-    tested = fold_speakers(corpus, folds, seed=seed)[fold - 1]
-    others = Counter(each.speaker for each in corpus if each.speaker not in tested)
-    train, dev = _dealt(others, _FOLD_SHARES, rng=np.random.default_rng([seed, _FOLDS, fold]))
-    place = {
-        speaker: split
-        for split, speakers in zip(SPLITS, (train, dev, tested), strict=True)
-        for speaker in speakers
-    }
-    placed = [replace(each, split=place[each.speaker]) for each in corpus]
-    return {split: Corpus(each for each in placed if each.split == split) for split in SPLITS}
-
-
-def _dealt(
-    sizes: Mapping[str, int], shares: Sequence[float], *, rng: np.random.Generator
-) -> tuple[tuple[str, ...], ...]:
-    """Return the speakers, sorted, of groups that have these shares of the utterances.
-
-    They are shuffled, and each goes to the group that lacks most of its share; each group gets one.
-    """
-    lacking = [share * sum(sizes.values()) for share in shares]
-    groups: list[list[str]] = [[] for _ in shares]
-    speakers = sorted(sizes)
-    for turn, index in enumerate(rng.permutation(len(speakers)).tolist()):
-        empty = [place for place, group in enumerate(groups) if not group]
-        left = len(speakers) - turn
-        open_to = empty if left == len(empty) else range(len(groups))
-        place = max(open_to, key=lacking.__getitem__)
-        groups[place].append(speakers[index])
-        lacking[place] -= sizes[speakers[index]]
-    return tuple(tuple(sorted(group)) for group in groups)
 
 
 # --- how much -------------------------------------------------------------------------------------

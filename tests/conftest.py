@@ -13,7 +13,8 @@ from models.conftest import noise, write_ctc_checkpoint, write_whisper_checkpoin
 
 from speechtl.audio import write
 from speechtl.config import RunConfig
-from speechtl.corpus import Corpus, Utterance, read_manifest, write_manifest
+from speechtl.corpus import Corpus, Utterance
+from speechtl.manifest import read_manifest, write_manifest
 from speechtl.training import TrainingConfig
 
 TEXTS = ("the cat", "a mat", "sat on", "the hat", "on the mat", "a hat sat", "the cat sat")

@@ -18,8 +18,9 @@ import torchaudio.functional
 from speechtl import alignment, corpora
 from speechtl.alignment import Alignment, align, utterances
 from speechtl.audio import SAMPLE_RATE, Waveform, write
-from speechtl.corpus import Corpus, read_manifest, write_manifest
+from speechtl.corpus import Corpus
 from speechtl.errors import ConfigError, DataError, ModelError
+from speechtl.manifest import read_manifest, write_manifest
 from speechtl.models import SpeechModel, load
 
 UNSPOKEN = (

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from speechtl import corpora
-from speechtl.corpus import Corpus, read_manifest, write_manifest
+from speechtl.corpus import Corpus
+from speechtl.manifest import read_manifest, write_manifest
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 

@@ -18,8 +18,9 @@ from rich.console import Console
 from speechtl import benchmark, corpora, pipeline
 from speechtl.benchmark import Grid, Row, run, spreads, table, write
 from speechtl.config import RunConfig
-from speechtl.corpus import Corpus, Utterance, read_manifest
+from speechtl.corpus import Corpus, Utterance
 from speechtl.errors import ConfigError, DataError, ModelError, OutputError
+from speechtl.manifest import read_manifest
 from speechtl.models import local_revision
 from speechtl.run_folder import run_folder, settings
 from speechtl.scoring import (

@@ -13,7 +13,7 @@ import pytest
 from speechtl import pipeline
 from speechtl.audio import Waveform
 from speechtl.config import RunConfig
-from speechtl.corpus import read_jsonl
+from speechtl.files import read_jsonl
 from speechtl.models import Features
 from speechtl.models.base import Family
 from speechtl.models.ctc import CtcModel

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from speechtl.errors import OutputError
-from speechtl.files import replacing, require_writable, write_text
+from speechtl.errors import DataError, OutputError
+from speechtl.files import read_jsonl, replacing, require_writable, write_jsonl, write_text
 
 
 def test_a_replacement_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -52,3 +53,21 @@ def test_a_place_that_cannot_be_a_folder_is_refused(
     monkeypatch.setattr(Path, "exists", denied)
     with pytest.raises(OutputError, match=r"cannot write .*new: Permission denied"):
         require_writable(tmp_path / "new")
+
+
+def test_json_lines_come_back_with_their_line_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows: list[dict[str, Any]] = [{"text": "naïve\n"}, {"n": 1.5}]
+    write_jsonl(path, rows)
+    assert "naïve" in path.read_text(encoding="utf-8")
+    assert list(read_jsonl(path)) == [(1, rows[0]), (2, rows[1])]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_jsonl(path, [{"n": float("nan")}])
+    assert list(read_jsonl(path)) == [(1, rows[0]), (2, rows[1])]
+    path.write_text("{}\n\nno\n3\n", encoding="utf-8")
+    with pytest.raises(DataError, match="2 faults") as caught:
+        read_jsonl(path)
+    assert [fault.split(": ")[0] for fault in caught.value.faults] == [
+        "rows.jsonl:3",
+        "rows.jsonl:4",
+    ]

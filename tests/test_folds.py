@@ -17,10 +17,11 @@ from conftest import write_corpus
 
 from speechtl import folds, pipeline
 from speechtl.config import RunConfig, read_yaml, run_config
-from speechtl.corpus import Corpus, read_manifest, write_manifest
+from speechtl.corpus import Corpus
 from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.folds import adapt_folds
 from speechtl.leakage import Overlap
+from speechtl.manifest import read_manifest, write_manifest
 from speechtl.run_folder import run_folder
 from speechtl.scoring import (
     SYSTEMS,

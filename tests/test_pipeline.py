@@ -30,9 +30,11 @@ from transformers.models.whisper.modeling_whisper import sinusoids
 
 from speechtl import audio, corpora, models, pipeline, run_data, run_facts
 from speechtl.config import AugmentStep, RunConfig, read_yaml, run_config
-from speechtl.corpus import Corpus, Utterance, read_jsonl, read_manifest, write_manifest
+from speechtl.corpus import Corpus, Utterance
 from speechtl.errors import ConfigError, DataError, OutputError
 from speechtl.features import Example, TrainingBatches, Waveforms
+from speechtl.files import read_jsonl
+from speechtl.manifest import read_manifest, write_manifest
 from speechtl.models import SpeechModel, parameter_counts
 from speechtl.models.base import Family
 from speechtl.models.ctc import CtcModel

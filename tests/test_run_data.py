@@ -13,10 +13,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from speechtl.config import RunConfig
-from speechtl.corpus import Corpus, Utterance, read_manifest, write_manifest
+from speechtl.corpus import Corpus, Utterance
 from speechtl.errors import ConfigError, DataError
-from speechtl.run_data import corpora_of_sets, digests, fold_speakers, prepare_data
+from speechtl.manifest import read_manifest, write_manifest
+from speechtl.run_data import corpora_of_sets, digests, prepare_data
 from speechtl.run_folder import settings
+from speechtl.splits import fold_speakers
 
 
 def spoken(sizes: dict[str, int], *, accent: str = "scottish") -> Corpus:

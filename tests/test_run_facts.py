@@ -10,9 +10,10 @@ import pytest
 
 from speechtl import audio, run_facts
 from speechtl.audio import signal_to_noise_db
-from speechtl.corpus import Corpus, Utterance, read_manifest, sentence
+from speechtl.corpus import Corpus, Utterance, sentence
 from speechtl.features import Waveforms
 from speechtl.leakage import Overlap
+from speechtl.manifest import read_manifest
 from speechtl.run_facts import (
     data_facts,
     hypotheses,

@@ -16,15 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechtl import corpus as old_splits
-from speechtl import run_data as old_folds
 from speechtl.corpus import SPLITS, Corpus, Utterance, sentence
 from speechtl.errors import ConfigError, DataError
 from speechtl.splits import (
     Split,
     SplitPlan,
     fold_speakers,
-    fold_splits,
     folds,
     leakage_report,
     split,
@@ -690,18 +687,6 @@ def test_a_set_that_is_only_scored_and_an_accent_of_two_speakers_lack_nothing() 
 # --- as runs have always dealt --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1, 17])
-@pytest.mark.parametrize("sizes", [[1, 1, 1], [1, 2, 30], range(1, 21)])
-def test_runs_split_and_fold_as_they_did(seed: int, sizes: Sequence[int]) -> None:
-    corpus = speakers(sizes)
-    assert split_by_speaker(corpus, seed=seed) == old_splits.split_by_speaker(corpus, seed=seed)
-    dealt = fold_speakers(corpus, 3, seed=seed)
-    assert dealt == old_folds.fold_speakers(corpus, 3, seed=seed)
-    for fold in (1, 2, 3):
-        old = old_folds._fold_splits(corpus, 3, fold=fold, seed=seed)
-        assert fold_splits(corpus, 3, fold=fold, seed=seed) == old
-
-
 def test_runs_refuse_what_they_did() -> None:
     with pytest.raises(ConfigError, match="three positive numbers"):
         split_by_speaker(speakers([1] * 3), shares=(1, 1, 1), seed=0)
@@ -713,6 +698,47 @@ def test_runs_refuse_what_they_did() -> None:
         fold_speakers(speakers([1] * 4), 5, seed=0)
     with pytest.raises(DataError, match="too few to train on"):
         fold_speakers(speakers([9, 9, 9]), 2, seed=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 8), min_size=3, max_size=20),
+    seed=st.integers(0, 2**32),
+)
+def test_a_split_uses_each_utterance_once_and_shares_no_speaker(
+    counts: list[int], seed: int
+) -> None:
+    corpus = speakers(counts)
+    splits = split_by_speaker(corpus, seed=seed)
+    assert list(splits) == ["train", "dev", "test"]
+    assert sorted(each.id for part in splits.values() for each in part) == sorted(
+        each.id for each in corpus
+    )
+    assert all(each.split == split for split, part in splits.items() for each in part)
+    for name, part in splits.items():
+        assert part.speakers
+        for other in {"train", "dev", "test"} - {name}:
+            part.check_disjoint(splits[other], fields=("speaker",))
+
+
+def test_a_split_keeps_to_its_shares_and_its_seed() -> None:
+    corpus = speakers([10] * 20)
+    splits = split_by_speaker(corpus, shares=(0.5, 0.2, 0.3), seed=1)
+    assert [len(part) for part in splits.values()] == [100, 40, 60]
+    assert splits == split_by_speaker(corpus, shares=(0.5, 0.2, 0.3), seed=1)
+    assert splits != split_by_speaker(corpus, shares=(0.5, 0.2, 0.3), seed=2)
+    backwards = split_by_speaker(corpus[::-1], shares=(0.5, 0.2, 0.3), seed=1)
+    assert [part.speakers for part in backwards.values()] == [
+        part.speakers for part in splits.values()
+    ]
+
+
+def test_too_few_speakers_or_wrong_shares_are_refused() -> None:
+    with pytest.raises(DataError, match=r"2 speakers \(s0, s1\).*at least three"):
+        split_by_speaker(speakers([5, 5]), seed=0)
+    for shares in ((0.7, 0.3, 0.0), (0.7, 0.2, 0.2)):
+        with pytest.raises(ConfigError, match="add up to 1"):
+            split_by_speaker(speakers([5, 5, 5]), shares=shares, seed=0)
 
 
 # --- how long -------------------------------------------------------------------------------------

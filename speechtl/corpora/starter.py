@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from speechtl.corpus import Corpus, read_manifest
+from speechtl.corpus import Corpus
+from speechtl.manifest import read_manifest
 from speechtl.errors import DataError
 
 __all__ = ["ROOT", "load"]

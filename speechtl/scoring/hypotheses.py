@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from speechtl.corpus import read_jsonl, write_jsonl
+from speechtl.files import read_jsonl, write_jsonl
 from speechtl.errors import DataError
 
 __all__ = [

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from speechtl.corpus import Corpus, read_manifest
+from speechtl.corpus import Corpus
+from speechtl.manifest import read_manifest
 from speechtl.sources import Reading
 
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speechtl.audio import write
-from speechtl.corpus import Corpus, read_manifest
+from speechtl.corpus import Corpus
+from speechtl.manifest import read_manifest
 from speechtl.sources import Options, Reading, read
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speechtl.audio import write
-from speechtl.corpus import read_manifest
+from speechtl.manifest import read_manifest
 from speechtl.sources import Options, Reading, read
 
 # Lines 1 and 20 of LJ Speech 1.1, and one with quotation marks that are not paired.

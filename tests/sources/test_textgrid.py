@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechtl.corpus import read_manifest
+from speechtl.manifest import read_manifest
 from speechtl.sources.rows import Options, Reading, build
 from speechtl.sources.textgrid import rows
 
