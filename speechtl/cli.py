@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from speechtl import __version__, progress
+from speechtl import __version__, data_commands, progress
+from speechtl.console import EXIT_CODES, HELP, RUNNING, Debug, Quiet, complain, err, out
 from speechtl.errors import ConfigError, OutputError, SpeechtlError
 from speechtl.files import write_text
 
@@ -29,18 +29,6 @@ if TYPE_CHECKING:
     from speechtl.training import EpochRecord
 
 __all__ = ["app", "main"]
-
-# Results go to standard output, all that is said on the way to standard error.
-out = Console()
-err = Console(stderr=True)
-
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 a fault of the program, or a benchmark with failed runs; 2 options or "
-    "settings; 3 audio, transcripts or manifests; 4 the model; 5 the output folder; 130 Ctrl-C "
-    "outside of training."
-)
-
-HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     name="speechtl",
@@ -52,17 +40,11 @@ app = typer.Typer(
     context_settings=HELP,
 )
 
+app.add_typer(data_commands.app, name="data")
+app.command(context_settings=HELP)(data_commands.corpora)
+
 DATA = "What to adapt, and to what"
 TRAINING = "How it is trained"
-RUNNING = "Where it runs, and what it leaves"
-
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=RUNNING)
-]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Print the result alone.", rich_help_panel=RUNNING),
-]
 _DEVICE = typer.Option(
     help="auto, cpu, cuda or mps; auto takes a GPU where there is one.", rich_help_panel=RUNNING
 )
@@ -539,7 +521,7 @@ def transcribe(
     ):
         if isinstance(result, transcription.Failure):
             failures += 1
-            _complain(result.reason)
+            complain(result.reason)
         else:
             _emit(writer(result), targets.get(result.audio))
     if failures:
@@ -797,25 +779,27 @@ def main(
     Args:
         arguments: What was typed; None takes the process's own, and keeps libraries' warnings and
             progress bars out of its terminal.
-        command: The one command that `arguments` are for; None lets the first of them name it.
+        command: The one command that `arguments` are for, such as `data prepare`; None lets the
+            first of them name it.
         program: What the usage calls the program.
     """
     if arguments is None:
         _calm()
         arguments = sys.argv[1:]
-    group: Any = typer.main.get_command(app)
-    chosen = group.commands[command] if command else group
+    chosen: Any = typer.main.get_command(app)
+    for name in command.split() if command else ():
+        chosen = chosen.commands[name]
     try:
         chosen.main(args=list(arguments), prog_name=program)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0
         if code == 130:
-            _complain("stopped by hand; what was finished before is kept")
+            complain("stopped by hand; what was finished before is kept")
         return code
     except SpeechtlError as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        _complain(str(error))
+        complain(str(error))
         return error.exit_code
     except OSError as error:
         remedies = {
@@ -825,10 +809,6 @@ def main(
         }
         if error.errno not in remedies or "--debug" in arguments:
             raise
-        _complain(remedies[error.errno])
+        complain(remedies[error.errno])
         return OutputError.exit_code
     return 0
-
-
-def _complain(message: str) -> None:
-    err.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
 import soundfile
@@ -26,8 +25,10 @@ from models.conftest import noise
 from speechtl import audio, cli, folds, pipeline
 from speechtl.benchmark import Row
 from speechtl.config import RunConfig
-from speechtl.corpus import read_jsonl, read_manifest
-from speechtl.errors import OutputError
+from speechtl.corpora import huggingface
+from speechtl.errors import DataError, OutputError
+from speechtl.files import read_jsonl
+from speechtl.manifest import read_manifest
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 Run = Callable[..., tuple[int, str, str]]
@@ -305,7 +306,7 @@ def test_adapt_tells_what_it_made_of_speech_without_text(
 def test_without_an_accent_the_known_ones_are_listed(run: Run) -> None:
     code, told, said = run("adapt")
     assert (code, told) == (2, "")
-    assert "name the accent to adapt to with --accent; known are: caribbean, indian" in said
+    assert "name the accent to adapt to with --accent; known are: african_american, arabic" in said
 
 
 @pytest.mark.parametrize(
@@ -337,7 +338,7 @@ def test_without_an_accent_the_known_ones_are_listed(run: Run) -> None:
             2,
             ["--top-layers must be at most 3", "got 99"],
         ),
-        (["--corpus", "gone.jsonl"], 3, ["gone.jsonl: cannot be read", "existing file"]),
+        (["--corpus", "gone.jsonl"], 3, ["gone.jsonl: no such file or folder", "check the path"]),
         (["--corpus", "corpus"], 3, ["unknown corpus 'corpus'", "starter"]),
         (["--config", "gone.yaml"], 2, ["no configuration file gone.yaml"]),
         (["--general-accent", "us"], 2, ["no accent 'us'", "--general-accent"]),
@@ -349,7 +350,7 @@ def test_without_an_accent_the_known_ones_are_listed(run: Run) -> None:
         (["--folds", "9"], 2, ["9 folds cannot be made of 5 speakers", "--folds 5 or less"]),
         (["--folds", "2", "--untranscribed", "x"], 2, ["folds cannot go with --untranscribed"]),
         (["--control-accent", "general"], 2, ["control_accent only goes with --control"]),
-        (["--control", "gone.jsonl"], 3, ["gone.jsonl: cannot be read", "existing file"]),
+        (["--control", "gone.jsonl"], 3, ["gone.jsonl: no such file or folder", "check the path"]),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -372,7 +373,7 @@ def test_an_unknown_starter_accent_lists_the_starters_and_the_others(
     assert code == 2
     assert "the corpus starter has no accent 'irsh'; did you mean 'irish'?" in said
     assert "caribbean, general, lancashire, scottish, west_midlands" in said
-    assert "elsewhere there are: indian, irish" in said
+    assert "elsewhere there are: african_american, arabic" in said
 
 
 def test_an_unknown_key_of_a_file_is_told_with_the_one_that_was_meant(
@@ -390,10 +391,11 @@ def test_an_unknown_key_of_a_file_is_told_with_the_one_that_was_meant(
 def test_an_accent_whose_corpus_is_on_the_hub_says_what_to_do_without_a_network(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreachable(*_: object) -> Any:
-        raise ConnectionError("Couldn't reach the hub")
+    def unreachable(*_: object, **__: object) -> Any:
+        raise DataError("Couldn't reach the hub")
 
-    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    monkeypatch.setenv("SPEECHTL_CORPORA", str(tmp_path))
+    monkeypatch.setattr(huggingface, "load", unreachable)
     code, _, said = run("adapt", "--accent", "irish", "--output", tmp_path / "run")
     assert code == 3
     assert "the starter does not speak 'irish'" in said
@@ -440,9 +442,9 @@ def test_all_faults_of_a_manifest_are_told_at_once(adapt: Run, manifest: Path) -
     assert code == 3
     for fault in (
         "manifest.jsonl:1: utterance 'scottish-train-ann-0': the field 'speaker' is missing",
-        "manifest.jsonl:3: utterance 'scottish-train-ann-2': the id is already used on line 2",
+        "manifest.jsonl:3: utterance 'scottish-train-ann-2': the id is already used",
         "manifest.jsonl:4: utterance 'scottish-train-ann-3': the transcript (text) is empty",
-        "manifest.jsonl:5: utterance 'scottish-train-bob-0': audio must lie in the manifest's",
+        "manifest.jsonl:5: utterance 'scottish-train-bob-0': audio '../outside.wav' leads out of",
         "manifest.jsonl:6: utterance 'scottish-train-bob-1': audio 'audio/gone.wav' is missing",
     ):
         assert fault in said

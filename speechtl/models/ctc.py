@@ -225,7 +225,9 @@ class CtcModel:
             named = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in unknown)
             raise DataError(
                 f"characters outside the vocabulary of {self.name}: {named}, in {text!r}; "
-                "spell them out (numbers as words) or leave the utterance out"
+                "spell them out (numbers as words) or leave the utterance out",
+                kind="text-vocabulary",
+                finding=f"characters outside the vocabulary of {self.name}: {named}, in {text!r}",
             )
         ids = [vocabulary[character] for character in spelled]
         self._check_feasible(ids, samples=samples)
@@ -254,15 +256,21 @@ class CtcModel:
         if samples < self._shortest():
             raise DataError(
                 f"{samples} samples of audio are too short; {self.name} needs at least "
-                f"{self._shortest()}"
+                f"{self._shortest()}",
+                kind="audio-short",
+                finding=f"{samples} samples of audio; {self.name} needs {self._shortest()}",
             )
         frames = int(self._after_adapter(self._frames(torch.tensor([samples]))))
         repeats = sum(left == right for left, right in pairwise(ids))
         if frames < len(ids) + repeats:
-            raise DataError(
+            finding = (
                 f"{samples} samples of audio give {frames} frames, but {len(ids)} labels with "
-                f"{repeats} adjacent repeats need at least {len(ids) + repeats}; check that the "
-                "transcript belongs to the audio"
+                f"{repeats} adjacent repeats need at least {len(ids) + repeats}"
+            )
+            raise DataError(
+                f"{finding}; check that the transcript belongs to the audio",
+                kind="fit-frames",
+                finding=finding,
             )
 
     def _shortest(self) -> int:

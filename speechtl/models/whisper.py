@@ -196,12 +196,18 @@ class WhisperModel:
         special = set(ids) & set(self.tokenizer.all_special_ids)
         if special:
             named = ", ".join(self.tokenizer.convert_ids_to_tokens(sorted(special)))
-            raise DataError(f"the transcript must hold no special tokens, got {named} in {text!r}")
+            finding = f"the transcript must hold no special tokens, got {named} in {text!r}"
+            raise DataError(finding, kind="text-vocabulary", finding=finding)
         labels = [*self._prefix(), *ids, self.tokenizer.eos_token_id]
         if len(labels) > self._config.max_target_positions:
-            raise DataError(
+            finding = (
                 f"the transcript has {len(labels)} tokens, {self.name} takes at most "
-                f"{self._config.max_target_positions}: split the utterance, audio and text together"
+                f"{self._config.max_target_positions}"
+            )
+            raise DataError(
+                f"{finding}: split the utterance, audio and text together",
+                kind="fit-tokens",
+                finding=finding,
             )
         return labels
 
@@ -242,9 +248,14 @@ class WhisperModel:
     def _check_window(self, samples: int, *, what: str) -> None:
         window = self.feature_extractor.n_samples
         if not 0 < samples <= window:
-            raise DataError(
+            finding = (
                 f"{what} has {samples} samples ({samples / SAMPLE_RATE:.1f} s); {self.name} reads "
-                f"1 to {window} ({window / SAMPLE_RATE:g} s) at a time: split the utterance"
+                f"1 to {window} ({window / SAMPLE_RATE:g} s) at a time"
+            )
+            raise DataError(
+                f"{finding}: split the utterance",
+                kind="audio-long" if samples else "audio-short",
+                finding=finding,
             )
 
     def _encode(self, features: Features, *, until: int | None = None) -> Features:
