@@ -17,7 +17,7 @@ import soundfile
 from speechtl import audio, corpora
 from speechtl.corpora import huggingface, starter
 from speechtl.corpus import Corpus
-from speechtl.errors import DataError, OutputError
+from speechtl.errors import ConfigError, DataError, OutputError
 
 SENTENCES = ("Aye, it is.", "No, it is not.", "Och, well.")
 
@@ -163,10 +163,12 @@ def test_unusual_columns_can_be_named_and_missing_ones_are_all_told(
     assert [each.speaker for each in corpus] == ["a", "b", "c"]
     with pytest.raises(DataError, match="has the columns audio, said, who") as caught:
         load(odd)
-    assert [fault.split(":")[0] for fault in caught.value.faults] == ["text", "speaker"]
+    assert ["no column text" in fault for fault in caught.value.faults] == [True, False]
+    assert ["no column speaker" in fault for fault in caught.value.faults] == [False, True]
+    assert "name it with --column FIELD=NAME" in caught.value.faults[0]
     with pytest.raises(DataError, match="unknown fields words"):
         load(odd, fields={"words": "said"})
-    with pytest.raises(DataError, match="accent: looked for a column named where"):
+    with pytest.raises(DataError, match="no column accent: looked for one named where"):
         load(dataset(), fields={"accent": "where"})
 
 
@@ -187,33 +189,151 @@ def test_rows_without_text_or_audio_are_counted_and_listed(
         load(dataset(text=[None, "", " "]))
 
 
-def test_a_row_without_speaker_or_accent_is_refused(load: Callable[..., Corpus]) -> None:
-    with pytest.raises(DataError, match="row-000001: names no speaker"):
-        load(dataset(speaker_id=["a", None, "b"]))
-    with pytest.raises(DataError, match="row-000000: names no accent"):
-        load(dataset(), accent=None)
-
-
-def test_an_unreachable_hub_points_to_a_local_folder_and_the_starter(
-    monkeypatch: pytest.MonkeyPatch,
+def test_rows_without_speaker_or_accent_are_all_told(
+    load: Callable[..., Corpus], tmp_path: Path
 ) -> None:
-    def unreachable(source: str, config: str | None) -> None:
-        raise ConnectionError(f"no route to {source}\n{config}") from OSError("no network")
+    rows = dataset(speaker_id=["a", None, " "], accent=[None, "irish", None])
+    with pytest.raises(DataError, match="4 faults in its rows") as caught:
+        load(rows, accent=None)
+    saved = tmp_path / "saved"
+    assert [fault.split("; ")[0] for fault in caught.value.faults] == [
+        f"{saved}:row-000000: the row names no accent",
+        f"{saved}:row-000001: the row names no speaker",
+        f"{saved}:row-000002: the row names no accent",
+        f"{saved}:row-000002: the row names no speaker",
+    ]
+    given = load(str(saved), accent="scottish", speaker="b")
+    assert [(each.speaker, each.accent) for each in given] == [
+        ("a", "scottish"),
+        ("b", "irish"),
+        ("b", "scottish"),
+    ]
 
-    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+
+def test_a_data_set_without_accents_is_refused_before_its_rows_are_read(
+    load: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="neither a column nor a configuration names the accent"):
+        load(dataset(), accent=None)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_speaker_may_be_given_where_no_column_names_one(load: Callable[..., Corpus]) -> None:
+    assert load(dataset(speaker_id=None), speaker="me").speakers == ("me",)
+
+
+@pytest.mark.parametrize("column", ["sex", "gender"])
+def test_the_sex_is_read_in_the_ways_it_is_written(
+    load: Callable[..., Corpus], column: str
+) -> None:
+    told = {
+        "F": "female",
+        "Female": "female",
+        "female_feminine": "female",
+        " m ": "male",
+        "MALE": "male",
+        "Other": "other",
+        "": None,
+        None: None,
+    }
+    names = [str(place) for place in range(len(told))]
+    clips = [{"bytes": encoded(800), "path": None}] * len(told)
+    rows = {"audio": clips, "text": names, "speaker_id": names, column: list(told)}
+    assert [each.sex for each in load(dataset(**rows))] == list(told.values())
+
+
+def test_a_configuration_names_the_sex_where_no_column_does(
+    load: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    dataset().save_to_disk(tmp_path / "both" / "irish_male")
+    dataset(sex=["f", None, None]).save_to_disk(tmp_path / "both" / "scottish_female")
+    dataset(sex=["f", None, "m"]).save_to_disk(tmp_path / "both" / "welsh")
+    configs = ("irish_male", "scottish_female", "welsh")
+    corpus = load(str(tmp_path / "both"), configs, accent=None)
+    assert [each.sex for each in corpus] == ["male"] * 3 + ["female"] * 3 + ["female", None, "male"]
+    assert corpus.accents == ("irish", "scottish", "welsh")
+
+
+@pytest.mark.parametrize("kind", ["saved", "parquet"])
+def test_several_configurations_in_a_folder_are_listed_where_none_is_named(
+    load: Callable[..., Corpus], tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "both"
+    folder.mkdir()
+    (folder / "README.md").write_text("# Two voices\n", encoding="utf-8")
+    for config in ("scottish_female", "irish_male"):
+        (folder / config).mkdir(parents=True)
+        if kind == "saved":
+            dataset().save_to_disk(folder / config)
+        else:
+            dataset().to_parquet(folder / config / "train-00000-of-00001.parquet")
     with pytest.raises(DataError) as caught:
-        corpora.load("hf:ylacombe/english_dialects:scottish_male+irish_male")
-    message = str(caught.value)
-    assert "'ylacombe/english_dialects' (configuration 'scottish_male')" in message
-    assert "no route to ylacombe/english_dialects: no network. Without the hub" in message
-    assert "`hf:FOLDER`" in message
-    assert "`starter`" in message
+        load(str(folder))
+    assert "has 2 configurations, and none is named" in str(caught.value)
+    assert f"`hf:{folder}:irish_male+scottish_female`" in str(caught.value)
+    with pytest.raises(DataError) as caught:
+        load(str(folder), ("scottish",))
+    assert "has no configuration 'scottish'" in str(caught.value)
+    assert str(caught.value).endswith("It has: irish_male, scottish_female")
+    assert len(load(str(folder), ("irish_male",))) == 3
+
+
+def test_splits_in_subfolders_are_no_configurations(
+    load: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        (tmp_path / "sets" / split).mkdir(parents=True)
+        dataset().to_parquet(tmp_path / "sets" / split / "rows.parquet")
+    assert [each.split for each in load(str(tmp_path / "sets"))] == ["train"] * 3 + ["test"] * 3
+
+
+def test_a_streamed_folder_is_the_same_corpus(load: Callable[..., Corpus], tmp_path: Path) -> None:
+    rows = dataset(accent=["scottish", "irish", "welsh"], sex=["f", "m", None])
+    (tmp_path / "parquet").mkdir()
+    rows.to_parquet(tmp_path / "parquet" / "train-00000.parquet")
+    folder = str(tmp_path / "parquet")
+    assert load(folder, streaming=True) == load(folder)
+    rows.save_to_disk(tmp_path / "disk")
+    disk = str(tmp_path / "disk")
+    assert load(disk, streaming=True) == load(disk)
+    assert len(load(disk, limit=2)) == 2
+
+
+def test_a_streamed_table_is_looked_into_for_its_columns(
+    load: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(encoded(800))
+    (tmp_path / "table").mkdir()
+    row = {"audio": str(path), "text": "Aye.", "speaker": "s1"}
+    (tmp_path / "table" / "train.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    folder = str(tmp_path / "table")
+    assert load(folder, streaming=True) == load(folder)
+    assert [each.audio for each in load(folder)] == [path]
+
+
+def test_a_folder_may_have_the_name_of_a_reader(
+    load: Callable[..., Corpus], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "parquet").mkdir()
+    dataset().to_parquet(tmp_path / "parquet" / "train.parquet")
+    monkeypatch.chdir(tmp_path)
+    assert len(load("parquet")) == 3
+
+
+def test_a_folder_that_is_no_data_set_says_what_one_is(
+    load: Callable[..., Corpus], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="give a folder made by `save_to_disk`, or a folder of"):
+        load(str(tmp_path / "empty"))
 
 
 def test_a_name_leads_to_the_right_loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[str, tuple[str, ...]]] = []
 
-    def recorded(source: str, configs: tuple[str, ...]) -> Corpus:
+    def recorded(source: str, configs: tuple[str, ...], **options: object) -> Corpus:
+        assert not options
         asked.append((source, configs))
         return Corpus()
 
@@ -228,8 +348,9 @@ def test_a_name_leads_to_the_right_loader(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("org/data", ("one", "two")),
         (str(folder), ()),
     ]
-    with pytest.raises(DataError, match=r"unknown corpus 'vctk'.*'starter'.*hf:.*\.jsonl"):
-        corpora.load("vctk")
+    told = r"unknown corpus 'vtck'; did you mean 'vctk'\?.*'starter'.*hf:.*\.jsonl"
+    with pytest.raises(DataError, match=told):
+        corpora.load("vtck")
 
 
 def test_the_starter_and_a_manifest_are_read_alike(
@@ -243,3 +364,45 @@ def test_the_starter_and_a_manifest_are_read_alike(
     (tmp_path / "manifest.jsonl").write_text(json.dumps(row), encoding="utf-8")
     assert corpora.load("starter") == corpora.load(str(tmp_path / "manifest.jsonl"))
     assert corpora.load("starter")[0].accent == "scottish"
+
+
+def test_the_starter_says_where_each_utterance_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reading = corpora.read("starter")
+    assert (reading.source, reading.kind, reading.faults) == ("starter", "known corpus", ())
+    assert reading.corpus == starter.load()
+    assert reading.place(reading.corpus[2]) == "manifest.jsonl:3"
+    row = {"id": "a", "audio": "gone.wav", "text": "Aye.", "speaker": "s", "accent": "scottish"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    monkeypatch.setattr(starter, "ROOT", tmp_path)
+    with pytest.raises(DataError, match=r"starter: 1 fault\n  - manifest\.jsonl:1: "):
+        corpora.load("starter")
+
+
+def test_a_limit_takes_the_first_utterances_and_says_so() -> None:
+    whole, some = corpora.read("starter"), corpora.read("starter", limit=3)
+    assert list(some.corpus) == list(whole.corpus)[:3]
+    assert some.notes == (*whole.notes, f"the first 3 of {len(whole.corpus)} utterances")
+    assert some.place(some.corpus[2]) == "manifest.jsonl:3"
+    assert corpora.read("starter", limit=len(whole.corpus)).notes == whole.notes
+    with pytest.raises(ConfigError, match="1 utterance or more, got 0"):
+        corpora.read("starter", limit=0)
+
+
+def test_a_limit_hides_no_fault_of_what_follows(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.wav", np.full(800, 0.1, dtype=np.float32))
+    rows = "".join(f"{n},a.wav,Aye.,{'s' if n < 2 else ''},scottish\n" for n in range(3))
+    (tmp_path / "rows.csv").write_text("id,audio,text,speaker,accent\n" + rows, encoding="utf-8")
+    reading = corpora.read(str(tmp_path / "rows.csv"), limit=1)
+    assert [each.id for each in reading.corpus] == ["0"]
+    assert [fault.place for fault in reading.faults] == ["rows.csv:4"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_limit_of_a_folder_is_shared_out_over_its_splits(
+    load: Callable[..., Corpus], *, streaming: bool
+) -> None:
+    splits = datasets.DatasetDict(train=dataset(), test=dataset())
+    corpus = load(splits, limit=3, streaming=streaming)
+    assert [each.split for each in corpus] == ["train", "train", "test"]

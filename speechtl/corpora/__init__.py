@@ -27,7 +27,7 @@ from speechtl.corpora import (
 )
 from speechtl.corpora.known import KnownCorpus, placed
 from speechtl.corpus import Corpus
-from speechtl.errors import DataError
+from speechtl.errors import ConfigError, DataError
 from speechtl.faults import Fault
 from speechtl.sources import Options, Reading, Row, tables
 
@@ -85,31 +85,53 @@ def load(name: str) -> Corpus:
     return reading.corpus if name.startswith("hf:") else reading.require()
 
 
-def read(name: str, options: Options | None = None) -> Reading:
+def read(name: str, options: Options | None = None, *, limit: int | None = None) -> Reading:
     """Return what a corpus holds, with its faults; `load` refuses one that has some.
 
     Args:
         name: As for `load`.
         options: What a source does not say itself.
+        limit: How many utterances at most. Of a data set of the hub no more than these are fetched,
+            and they are shared out evenly over its configurations and splits; of any other source
+            they are the first ones.
 
     Raises:
+        ConfigError: The limit is below 1.
         DataError: The name is none that `load` takes; the corpus is not here and cannot be fetched;
             or a data set of the hub has faults, all of which are listed.
     """
-    options = options or Options()
+    if limit is not None and limit < 1:
+        raise ConfigError(f"the limit must be 1 utterance or more, got {limit}")
+    return _first(_read(name, options or Options(), limit), limit)
+
+
+def _read(name: str, options: Options, limit: int | None) -> Reading:
+    """Return what a corpus holds; `limit` is kept to where that saves fetching."""
     head, colon, rest = name.partition(":")
     if name == "starter":
-        return Reading(source=name, kind="known corpus", corpus=starter.load())
+        return _starter(options)
     if head == "hf" and colon:
-        return _of_hub(name, *_source_and_configs(rest), options)
+        return _of_hub(name, *_source_and_configs(rest), options, limit=limit)
     if head in _ROWS:
-        return _known(*_ROWS[head], rest, options)
+        return _known(*_ROWS[head], rest, options, limit=limit)
     kind = _KINDS.get(head, head)
     if colon and kind in sources.KINDS:
         return sources.read(rest, kind, options)
     if _is_path(name) and (Path(name).expanduser().exists() or not _names_a_kind(head, colon)):
         return sources.read(name, None, options)
     raise DataError(_unknown(name))
+
+
+def _first(reading: Reading, limit: int | None) -> Reading:
+    """Return the first utterances of a reading; its faults, which tell of the source, all stay."""
+    if limit is None or len(reading.corpus) <= limit:
+        return reading
+    return replace(
+        reading,
+        corpus=reading.corpus[:limit],
+        places=reading.places[:limit],
+        notes=(*reading.notes, f"the first {limit} of {len(reading.corpus)} utterances"),
+    )
 
 
 def root() -> Path:
@@ -159,14 +181,24 @@ def available(*names: str) -> str:
 # --- known corpora --------------------------------------------------------------------------------
 
 
-def _known(corpus: KnownCorpus, rows: _Rows, rest: str, options: Options) -> Reading:
+def _starter(options: Options) -> Reading:
+    manifest = starter.ROOT / "manifest.jsonl"
+    if not manifest.is_file():
+        starter.load()  # which says how to have it
+    reading = sources.read(manifest, "table", options)
+    return replace(reading, source="starter", kind="known corpus")
+
+
+def _known(
+    corpus: KnownCorpus, rows: _Rows, rest: str, options: Options, *, limit: int | None
+) -> Reading:
     """Return a known corpus of a folder, or of accents, or all of it, from where it lies."""
     folder, accents = _folder_or_accents(corpus, rest)
     if folder is None:
         folder = _local(corpus)
     if folder is None and corpus.hub is not None:
         if corpus is not svarah.CORPUS:
-            return _fetched(corpus, accents, options)
+            return _fetched(corpus, accents, options, limit=limit)
         folder = svarah.fetched()
     if folder is None:
         raise DataError(
@@ -230,13 +262,17 @@ def _in_hub_cache(corpus: KnownCorpus) -> Path | None:
     return place if any(place.glob("snapshots/*/**/*.parquet")) else None
 
 
-def _fetched(corpus: KnownCorpus, accents: tuple[str, ...], options: Options) -> Reading:
+def _fetched(
+    corpus: KnownCorpus, accents: tuple[str, ...], options: Options, *, limit: int | None
+) -> Reading:
     """Return a known corpus of the hub, of which only the configurations needed are fetched."""
     chosen = accents or tuple(corpus.configs)
     configs = tuple(config for accent in chosen for config in corpus.configs.get(accent, ()))
     name = f"hf:{corpus.hub}" + (f":{'+'.join(configs)}" if configs else "")
     options = replace(options, licence=options.licence or corpus.licence)
-    reading = _of_hub(name, str(corpus.hub), configs, options)
+    # Where each accent has its configurations, no row of another accent comes.
+    only = () if configs else accents
+    reading = _of_hub(name, str(corpus.hub), configs, options, accents=only, limit=limit)
     if corpus is not edacc.CORPUS:
         return reading
     notes = list(reading.notes)
@@ -249,15 +285,27 @@ def _fetched(corpus: KnownCorpus, accents: tuple[str, ...], options: Options) ->
 # --- the hub, paths, and what is neither ----------------------------------------------------------
 
 
-def _of_hub(name: str, source: str, configs: tuple[str, ...], options: Options) -> Reading:
+def _of_hub(
+    name: str,
+    source: str,
+    configs: tuple[str, ...],
+    options: Options,
+    *,
+    accents: tuple[str, ...] = (),
+    limit: int | None = None,
+) -> Reading:
     given: dict[str, Any] = {
+        "accents": accents,
+        "limit": limit,
+        "streaming": limit is not None,
         "fields": dict(options.columns),
         "accent": options.accent,
         "speaker": options.speaker,
         "licence": options.licence,
     }
     corpus = huggingface.load(source, configs, **{k: v for k, v in given.items() if v})
-    return Reading(source=name, kind="hub", corpus=corpus)
+    told = f"{limit} utterances at most, shared out over configurations and splits"
+    return Reading(source=name, kind="hub", corpus=corpus, notes=(told,) if limit else ())
 
 
 def _source_and_configs(text: str) -> tuple[str, tuple[str, ...]]:

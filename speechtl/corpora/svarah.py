@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from speechtl import hub
 from speechtl.corpora.known import KnownCorpus, full_sex, lines, not_there, placed, table
 from speechtl.errors import DataError
 from speechtl.faults import Fault
@@ -74,17 +75,20 @@ def fetched() -> Path:
     """
     import huggingface_hub  # noqa: PLC0415  (takes a while, and is needed here alone)
 
-    try:
-        folder = huggingface_hub.snapshot_download(
-            str(CORPUS.hub), repo_type="dataset", allow_patterns=["data/test-*.parquet"]
+    repository = hub.Repository("dataset", str(CORPUS.hub), None)
+
+    def fetch() -> str:
+        return huggingface_hub.snapshot_download(
+            repository.id, repo_type="dataset", allow_patterns=["data/test-*.parquet"]
         )
-    except Exception as error:
-        # The hub's client and its transport each raise kinds of their own.
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise DataError(
-            f"{CORPUS.title} cannot be fetched: {reason}. To have it: {CORPUS.how_to_get}"
-        ) from error
-    return Path(folder)
+
+    with hub.session() as met:
+        try:
+            return Path(hub.patiently(CORPUS.title, fetch, library_tries=True))
+        except Exception as error:
+            # The hub's client and its transport each raise kinds of their own.
+            why = hub.failure(repository, error, met=met)
+            raise DataError(f"{CORPUS.title} {why}. To have it: {CORPUS.how_to_get}") from error
 
 
 def _manifest(root: Path) -> Iterator[Row | Fault]:

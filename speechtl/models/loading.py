@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import pickle
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +13,8 @@ from textwrap import shorten
 from typing import Any
 
 import torch
-from huggingface_hub import errors as hub
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
+from speechtl import hub
 from speechtl.audio import SAMPLE_RATE
 from speechtl.errors import ConfigError, ModelError
 from speechtl.models.base import SpeechModel, quiet
@@ -43,7 +44,6 @@ STARTERS = {
 CTC_TYPES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat")
 """The model types that share wav2vec2's layout."""
 
-_HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _HUB_FILES = (
     "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -51,14 +51,13 @@ _HUB_FILES = (
 )  # fmt: skip
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
-# The client's own error (a connection refused, a time-out) has moved between HTTP libraries.
-_UNREACHABLE = (hub.HTTPError, OSError)  # type: ignore[attr-defined]
-_NOT_FOUND = (hub.RepositoryNotFoundError, hub.RevisionNotFoundError, hub.HFValidationError)
 _OTHER_WAYS = (
     "Give a local checkpoint folder, or a model that comes with the package: " + ", ".join(STARTERS)
 )
 _NEW_HEAD = "--strategy new-head adapts it with a head of its own"
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+_log = logging.getLogger(__name__)
 
 
 def load(
@@ -72,6 +71,9 @@ def load(
 
     No code of a checkpoint is ever run: no `trust_remote_code`, and pickled weights are read by
     torch's weights-only unpickler.
+
+    A hub that fails is asked again, a few times, and none is waited for without end. Where it does
+    not answer at all, what was fetched before is taken, with a warning.
 
     Args:
         name: A starter (`starter-wav2vec2`, `starter-whisper`), a local folder, or a hub id with an
@@ -134,41 +136,60 @@ def _locate(name: str) -> tuple[Path, str | None]:
         if not (folder / "config.json").is_file():
             raise ModelError(f"{name} has no config.json, so it is no checkpoint. {_OTHER_WAYS}")
         return folder, None
-    found = _HUB_ID.fullmatch(name)
-    if folder.exists() or found is None or name.startswith((".", "/", "~")):
+    repository = hub.parse("model", name)
+    if folder.exists() or repository is None or name.startswith((".", "/", "~")):
         raise ModelError(
             f"{name} is not a checkpoint folder, nor a hub id (owner/name or "
             f"owner/name@revision). {_OTHER_WAYS}"
         )
-    folder = _fetch(found["repository"], found["revision"])
+    folder = _fetch(repository, name)
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{name} has no config.json, so it is no transformers checkpoint. {_OTHER_WAYS}"
+        )
     return folder, folder.name
 
 
-def _fetch(repository: str, revision: str | None) -> Path:
+def _fetch(repository: hub.Repository, name: str) -> Path:
     """Return the hub's snapshot of the files that are needed, from the cache where it is there."""
-
-    def snapshot(*patterns: str) -> Path:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
-
-    wanted = f"{repository}@{revision}" if revision else repository
-    try:
-        folder = snapshot(*_HUB_FILES, *_SAFETENSORS)
-        if not _weights(folder, _SAFETENSORS):
-            folder = snapshot(*_HUB_FILES, *_PICKLED)
-    except hub.GatedRepoError as error:
-        reason = "is gated: accept its terms on its hub page and log in with `hf auth login`"
-        raise ModelError(f"{wanted} {reason}. {_OTHER_WAYS}") from error
-    except _NOT_FOUND as error:
-        reason = "is not on the hub (misspelt, or private and you are not logged in)"
-        raise ModelError(f"{wanted} {reason}. {_OTHER_WAYS}") from error
-    except _UNREACHABLE as error:
-        reason = "is not in the local cache, and the hub cannot be reached"
-        raise ModelError(f"{wanted} {reason}. {_OTHER_WAYS}") from error
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{wanted} has no config.json, so it is no transformers checkpoint. {_OTHER_WAYS}"
+    silence: Exception | None = None
+    with hub.session() as met:
+        try:
+            if not repository.is_pinned:  # the cache may hold all of one that is
+                _, silence = hub.commit(repository)
+            folder = hub.patiently(
+                name, lambda: _snapshot(repository, local=bool(silence)), library_tries=True
+            )
+        except Exception as error:
+            # The hub's client and its transport each raise kinds of their own.
+            why = hub.failure(repository, silence or error, met=met)
+            raise ModelError(f"{name} {why}. {_OTHER_WAYS}") from error
+    if silence is not None:
+        _log.warning(
+            "%s: the hub cannot be reached, so the copy that was fetched before is used (commit"
+            " %s)",
+            name,
+            folder.name,
         )
     return folder
+
+
+def _snapshot(repository: hub.Repository, *, local: bool) -> Path:
+    """Return the folder of one commit's files, pickled weights only where there are no others."""
+
+    def fetched(*patterns: str) -> Path:
+        # By branch or tag, of which the client keeps the commit for when the hub is silent.
+        return Path(
+            snapshot_download(
+                repository.id,
+                revision=repository.revision,
+                allow_patterns=list(patterns),
+                local_files_only=local,
+            )
+        )
+
+    folder = fetched(*_HUB_FILES, *_SAFETENSORS)
+    return folder if _weights(folder, _SAFETENSORS) else fetched(*_HUB_FILES, *_PICKLED)
 
 
 def _config(folder: Path, name: str) -> PreTrainedConfig:
@@ -288,7 +309,7 @@ def _readable(name: str) -> Iterator[None]:
     """Turn what the libraries raise over a broken checkpoint into one `ModelError`."""
     kinds: tuple[type[Exception], ...] = (
         OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError,
-        EOFError, pickle.UnpicklingError, SafetensorError, hub.StrictDataclassError,
+        EOFError, pickle.UnpicklingError, SafetensorError, StrictDataclassError,
     )  # fmt: skip
     try:
         yield

@@ -128,6 +128,6 @@ def test_it_is_fetched_from_the_hub_or_told_that_its_terms_must_be_accepted(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", gated)
     with pytest.raises(
-        DataError, match=r"cannot be fetched: 403 Client Error\. .*accept its terms"
+        DataError, match=r"cannot be loaded: 403 Client Error\. .*accept its terms"
     ):
         corpora.load("svarah")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
-import shutil
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import errors as hub
+from hub_server import TOKEN, HubServer, point_client
+from huggingface_hub.utils._http import close_session
+from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 from safetensors.torch import load_file, save_file
 
 from speechtl.errors import ModelError
@@ -22,7 +26,6 @@ from speechtl.models import STARTERS, Features, load, loading, local_revision
 from .conftest import noise
 
 Checkpoint = Callable[[str], Path]
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -333,88 +336,192 @@ def test_a_starter_is_a_folder_of_the_package(
         load("starter-whisper")
 
 
-class Hub:
-    """Stands in for the hub: serves one repository from a folder, only the files asked for."""
+# --- from the hub ---------------------------------------------------------------------------------
 
-    def __init__(self, source: Path, cache: Path) -> None:
-        self.source = source
-        self.snapshot = cache / "models--acme--tiny" / "snapshots" / COMMIT
-        self.asked: list[tuple[str, str | None]] = []
-
-    def __call__(self, repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        self.asked.append((repository, revision))
-        self.snapshot.mkdir(parents=True, exist_ok=True)
-        for pattern in allow_patterns:
-            for path in self.source.glob(pattern):
-                shutil.copy(path, self.snapshot)
-        return str(self.snapshot)
+TINY = "acme/tiny"
+INFO, TREE = "GET /api/models/acme/tiny$", "GET .*/tree/"
+HEAD, FILE, WEIGHTS = "HEAD .*/resolve/", "GET .*/resolve/.*config.json", "GET /cdn/"
 
 
-@pytest.mark.parametrize(("name", "revision"), [("acme/tiny", None), ("acme/tiny@v1.0", "v1.0")])
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def served(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[HubServer]:
+    """Return a hub on loopback that has a tiny WavLM."""
+    disable_progress_bars()
+    with HubServer() as server:
+        server.model(TINY, files(checkpoint("wavlm")), "v1.0")
+        point_client(server, monkeypatch, tmp_path)
+        yield server
+    close_session()
+    enable_progress_bars()
+
+
+def refusal(name: str = TINY) -> str:
+    """Return what is said where a checkpoint cannot be loaded, with the ways around it."""
+    with pytest.raises(ModelError) as raised:
+        load(name)
+    told = str(raised.value)
+    assert told.startswith(name)
+    assert "Give a local checkpoint folder, or a model that comes with the package" in told
+    assert len(told.splitlines()) == 1
+    return told
+
+
+@pytest.mark.parametrize("name", [TINY, f"{TINY}@v1.0"])
 def test_a_hub_id_may_name_its_revision_and_gives_the_commit(
-    name: str,
-    revision: str | None,
-    checkpoint: Checkpoint,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, served: HubServer, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    served = Hub(checkpoint("wavlm"), tmp_path)
-    monkeypatch.setattr(loading, "snapshot_download", served)
+    commit = served.models[TINY].refs["v1.0"]
     model = load(name)
-    assert (model.name, model.revision) == (name, COMMIT)
-    assert served.asked == [("acme/tiny", revision)]
-    assert load(str(served.snapshot)).revision == load(str(checkpoint("wavlm"))).revision
+    assert (model.name, model.revision) == (name, commit)
+    (folder,) = (tmp_path / "hub").glob(f"*/snapshots/{commit}")
+    assert load(str(folder)).revision == load(str(checkpoint("wavlm"))).revision
+    assert not served.asked("telemetry|/xet")
+
+
+def test_a_tag_is_not_the_branch(served: HubServer, checkpoint: Checkpoint) -> None:
+    served.model(TINY, files(checkpoint("hubert")))
+    assert load(f"{TINY}@v1.0").revision == served.models[TINY].refs["v1.0"]
+    assert load(TINY).revision == served.models[TINY].refs["main"]
+    assert "has no revision 'v7': give a branch, a tag or a whole commit" in refusal(f"{TINY}@v7")
 
 
 def test_pickled_weights_are_fetched_only_where_there_are_no_safetensors(
-    own_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: HubServer, own_checkpoint: Checkpoint
 ) -> None:
     folder = own_checkpoint("hubert")
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    served = Hub(folder, tmp_path / "a")
-    monkeypatch.setattr(loading, "snapshot_download", served)
-    load("acme/tiny")
-    assert not (served.snapshot / "pytorch_model.bin").exists()
+    served.model("acme/both", files(folder))
+    load("acme/both")
+    assert not served.asked("pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    served = Hub(folder, tmp_path / "b")
-    monkeypatch.setattr(loading, "snapshot_download", served)
-    load("acme/tiny")
-    assert (served.snapshot / "pytorch_model.bin").exists()
+    served.model("acme/pickled", files(folder))
+    load("acme/pickled")
+    assert served.asked("GET .*/pytorch_model.bin")
 
 
-def test_a_hub_repository_without_configuration_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_hub_repository_without_configuration_is_refused(served: HubServer) -> None:
+    served.model("acme/empty", {"README.md": b"# Nothing"})
+    assert "no transformers checkpoint" in refusal("acme/empty")
+
+
+@pytest.mark.parametrize("where", [INFO, TREE, HEAD, FILE, WEIGHTS])
+def test_a_hub_that_recovers_is_asked_again(served: HubServer, where: str) -> None:
+    for status in (429, 503):
+        served.trouble(where, status)
+    assert load(TINY).revision == served.models[TINY].refs["main"]
+    assert [each.times for each in served.troubles] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["drop", "hang"])
+def test_weights_that_break_off_go_on_where_they_ended(
+    served: HubServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "snapshot_download", Hub(tmp_path, tmp_path))
-    with pytest.raises(ModelError, match="no transformers checkpoint"):
-        load("acme/tiny")
-
-
-ANSWER: Any = SimpleNamespace(headers={}, request=None)
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    data = served.models[TINY].commits[served.models[TINY].refs["main"]]["model.safetensors"]
+    served.trouble(WEIGHTS, kind)
+    load(TINY)
+    assert [each.range for each in served.asked(WEIGHTS)] == [
+        None,
+        f"bytes={len(data) // 2000 * 1000}-",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (hub.GatedRepoError("no", response=ANSWER), "is gated.*hf auth login"),
-        (hub.RepositoryNotFoundError("no", response=ANSWER), "is not on the hub"),
-        (hub.RevisionNotFoundError("no", response=ANSWER), "is not on the hub"),
-        (hub.HFValidationError("no"), "is not on the hub"),
-        (hub.HfHubHTTPError("no", response=ANSWER), "hub cannot be reached"),
-        (hub.LocalEntryNotFoundError("no"), "hub cannot be reached"),
-        (hub.OfflineModeIsEnabled("no"), "hub cannot be reached"),
-        (hub.HTTPError("no"), "hub cannot be reached"),  # type: ignore[attr-defined]
-    ],
+    ("where", "most"), [(INFO, 4), (TREE, 6), (HEAD, 7), (FILE, 6), (WEIGHTS, 6)]
 )
-def test_what_the_hub_refuses_is_said_with_the_other_ways(
-    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch
+def test_a_hub_that_does_not_answer_is_given_up(
+    served: HubServer, where: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> str:
-        raise error
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        monkeypatch.setattr(huggingface_hub.constants, name, 0.1)
+    served.trouble(where, "stall", times=999)
+    before = time.monotonic()
+    told = refusal()
+    assert time.monotonic() - before < 10
+    assert "the hub did not answer in time, though asked several times" in told
+    assert "raise HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_ETAG_TIMEOUT (now 0.1 s and 0.1 s)" in told
+    assert max(Counter(each.line for each in served.asked(where)).values()) <= most
 
-    monkeypatch.setattr(loading, "snapshot_download", refuse)
-    with pytest.raises(ModelError, match=message) as raised:
-        load("acme/tiny@main")
-    assert "acme/tiny@main" in str(raised.value)
-    assert "local checkpoint folder" in str(raised.value)
-    assert "starter-whisper" in str(raised.value)
+
+@pytest.mark.parametrize(("status", "said"), [(503, "(status 503)"), (429, "(429); wait some")])
+@pytest.mark.parametrize(("where", "most"), [(INFO, 4), (TREE, 24), (WEIGHTS, 6)])
+def test_a_hub_that_stays_in_trouble_is_given_up(
+    served: HubServer, where: str, most: int, status: int, said: str
+) -> None:
+    served.trouble(where, status, times=999)
+    assert said in refusal()
+    assert len(served.asked(where)) <= most
+
+
+def test_a_hub_that_asks_for_an_hour_is_given_a_minute(
+    served: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    served.trouble(INFO, 429, Retry_After="3600")
+    served.trouble(WEIGHTS, 429, RateLimit='"resolvers";r=0;t=3600')
+    load(TINY)
+    assert waited == [60, 61]  # the client adds a second
+
+
+def test_a_gated_model_says_what_to_do_and_opens_with_a_token(
+    served: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.models[TINY].gated = True
+    commit = served.models[TINY].refs["main"]
+    for name in (TINY, f"{TINY}@{commit}"):
+        told = refusal(name)
+        assert f"is gated: accept its terms on {served.url}/{TINY}, and then log in" in told
+        assert "`hf auth login` or set HF_TOKEN" in told
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert load(TINY).revision == commit
+    served.trouble(INFO, 401, X_Error_Message="Invalid credentials in Authorization header")
+    assert "the hub refuses it (401); check HF_TOKEN" in refusal()
+
+
+def test_a_model_that_is_not_on_the_hub_is_told_to_be_checked(served: HubServer) -> None:
+    told = refusal("acme/tinny")
+    assert "is not on the hub, nor a folder here: check the id" in told
+    assert len(served.requests) == 1
+
+
+def test_without_a_network_it_is_said_in_seconds(
+    served: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    before = time.monotonic()
+    assert "cannot be loaded, for the hub cannot be reached" in refusal()
+    assert time.monotonic() - before < 5
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE keeps the hub from being asked: unset it" in refusal()
+
+
+def test_what_was_fetched_before_is_loaded_while_the_hub_is_silent(
+    served: HubServer, checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    commit = load(TINY).revision
+    served.model(TINY, files(checkpoint("hubert")))
+    served.trouble(INFO, 503, times=4)
+    assert load(TINY).revision == commit
+    assert f"the copy that was fetched before is used (commit {commit})" in caplog.text
+    assert load(TINY).revision == served.models[TINY].refs["main"] != commit
+    served.requests.clear()
+    assert load(f"{TINY}@{commit}").revision == commit
+    assert served.requests == []
+
+
+def test_a_full_disk_is_not_taken_for_the_hub(
+    served: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loading, "snapshot_download", full)
+    assert "cannot be loaded: [Errno 28] No space left on device." in refusal()
