@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,63 @@ def test_audio_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         audio.write(tmp_path / "file" / "tone.wav", tone(440))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# --- open recordings ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff"])
+def test_blocks_are_the_frames_of_a_stretch(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"noise{suffix}"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).normal(size=(66_150, 2)), 44_100)
+    with audio.opened(path) as recording:
+        assert (recording.sample_rate, recording.channels) == (44_100, 2)
+        assert recording.container == soundfile.info(path).format
+        whole = np.concatenate(list(recording.blocks(*recording.span(None, None))))
+        blocks = list(recording.blocks(*recording.span(0.25, 0.75), most=2001))
+    assert {len(block) for block in blocks[:-1]} == {1000}
+    np.testing.assert_allclose(np.concatenate(blocks), whole[11_025:33_075], atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [16_000, 22_050, 48_000])
+def test_a_stretch_of_an_mp3_is_right_from_its_first_sample_on(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "noise.mp3"
+    soundfile.write(
+        path, 0.1 * np.random.default_rng(0).normal(size=4 * rate), rate, compression_level=0.9
+    )
+    whole = audio.read(path)
+    for start in (0.5, 1.0, 2.0, 3.0):
+        stretch = audio.read(path, start=start, end=start + 0.25)
+        # Behind the reach of the resampling filter, which does not see what is before the stretch.
+        expected = whole[round(start * 16_000) :][: len(stretch)]
+        np.testing.assert_allclose(stretch[20:-20], expected[20:-20], atol=1e-3)
+
+
+def test_a_refusal_names_its_kind_and_what_was_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    contents: dict[str, bytes] = {"audio-empty": b"", "audio-unreadable": b"no audio " * 99}
+    audio.write(path, tone(440))
+    contents["audio-truncated"] = path.read_bytes()[:20_000]
+    for kind, content in contents.items():
+        path.write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            audio.read(path)
+        assert caught.value.kind == kind
+        assert str(caught.value).startswith(f"{path}: {caught.value.finding}; ")
+
+
+def test_memory_is_taken_for_what_is_there_and_not_for_what_is_promised(tmp_path: Path) -> None:
+    path = tmp_path / "liar.flac"
+    audio.write(path, tone(440))
+    content = bytearray(path.read_bytes())
+    content[22:26] = (4000 * len(content)).to_bytes(4, "big")  # samples in STREAMINFO
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"is truncated|cannot be decoded"):
+        audio.read(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * 4 * audio.BLOCK_VALUES < 4 * 4000 * len(content) / 4
 
 
 # --- signal-to-noise ratio ------------------------------------------------------------------------
