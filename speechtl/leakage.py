@@ -6,21 +6,26 @@ words is at least 0.8: the words that they share, over these and those that only
 word that is there twice counts twice; the order of the words does not count. Of ten words one may
 be another (9 / 11), of nine (8 / 10), but not of eight (7 / 9); two in ten may be left out.
 
-The search is exact. It is that of Bayardo, Ma & Srikant 2007, "Scaling up all pairs similarity
-search", WWW, in the integer form of Xiao et al. 2011, "Efficient similarity joins for near
-duplicate detection", ACM TODS 36(3): words are sorted from the rarest to the most frequent, and two
-sentences of a similarity of 0.8 or more share one of the first n // 5 + 1 words of each one's n.
-Few sentences share a rare word, so few are compared. Of a corpus of few words, such as digits, all
-are frequent: there a word's second and third time in a sentence are what is rare, and sentences of
-the same words are looked for once.
+The search is exact. Words are sorted from the rarest to the most frequent. Two sentences of a
+similarity of 0.8 or more share one of the first n // 5 + 1 words of each one's n (Bayardo, Ma &
+Srikant 2007, "Scaling up all pairs similarity search", WWW; in integers as Xiao et al. 2011,
+"Efficient similarity joins for near duplicate detection", ACM TODS 36(3)), and two of the first
+n // 5 + 2 (Wang, Li & Feng 2012, "Can we beat the prefix filtering?", SIGMOD). Few sentences share
+two words that are rare in them, even where no word is rare, so few are compared. Of a corpus of few
+words, such as digits, all are frequent: there a word's second and third time in a sentence are what
+is rare, sentences of the same words are looked for once, and fingerprints of 64 bits tell most of
+the others apart (Sandes, Teodoro & Melo 2020, "Bitmap filter: speeding up exact set similarity
+joins with bitwise operations", Information Systems 88).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import chain, compress, count
+from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 import numba
@@ -39,10 +44,14 @@ FEWEST_WORDS = 4
 """Of a near-duplicate. Of fewer words, one more already leaves a similarity of less than 0.8."""
 
 _LEAST, _OF = 4, 5  # a similarity of 0.8, in integers, which do not round
+_MOST_PAIRED = 24  # words; of longer sentences the pairs would be many, and single words are rare
+_PAIRS = 15  # of words, of the first 24 // 5 + 2
+_SPREAD = -7046029254386353131  # 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4), signed
+_NONE = -1
 
-_Key = TypeVar("_Key", str, bytes)
-_Bag = tuple[str, ...]
+_Value = TypeVar("_Value", bound=Hashable)
 _Integers = npt.NDArray[np.int64]
+_Numbers = npt.NDArray[np.int32]
 _plain = normaliser("plain")
 
 
@@ -93,179 +102,360 @@ def overlaps(
             once for each utterance of the sets that are compared, and not for others.
     """
     wanted = [names for names in compared if all(sets.get(name) for name in names)]
-    digest_once = cache(digest)
-    sides = {
-        name: _Side(
-            ids=[each.id for each in sets[name]],
-            speakers=[each.speaker for each in sets[name]],
-            sentences=[_plain(each.text) for each in sets[name]],
-            digests=[digest_once(each) for each in sets[name]],
-        )
-        for name in dict.fromkeys(name for names in wanted for name in names)
-    }
-    return tuple(_overlap(first, second, sides[first], sides[second]) for first, second in wanted)
+    taken = {name: sets[name] for names in wanted for name in names}
+    ids = [[each.id for each in utterances] for utterances in taken.values()]
+    orders = [_order(names) for names in ids]
+    recordings, _ = _numbered(_digests([*taken.values()], digest))
+    speakers, people = _numbered(map(attrgetter("speaker"), each) for each in taken.values())
+    sentences, texts = _numbered(
+        map(_plain, map(attrgetter("text"), each)) for each in taken.values()
+    )
+    wordless = texts.index("") if "" in texts else _NONE
+    for numbers in sentences:
+        numbers[numbers == wordless] = _NONE
+    bags = _bags(texts)
+    columns = zip(taken, ids, orders, speakers, sentences, recordings, strict=True)
+    sides = {name: _Side(*values) for name, *values in columns}
+    return tuple(_overlap(names, sides, people=people, bags=bags) for names in wanted)
 
 
 class _Side(NamedTuple):
     """What is compared of a set, a value for each utterance."""
 
     ids: list[str]
-    speakers: list[str]
-    sentences: list[str]
-    digests: list[bytes]
+    order: _Numbers  # the utterances sorted by id
+    speakers: _Numbers
+    sentences: _Numbers  # _NONE for a text without a word
+    recordings: _Numbers
 
 
-def _overlap(first: str, second: str, before: _Side, after: _Side) -> Overlap:
-    """Return what two sets share; `before` is the first's side."""
-    speakers = _least(before.speakers, before.ids)
-    known = _least(before.sentences, before.ids)
-    known.pop("", None)
-    unseen = [each for each in dict.fromkeys(after.sentences) if each and each not in known]
-    # Sentences of the first in the order of their ids, so that the least of equally near is found.
-    near = _near_duplicates(sorted(known, key=known.__getitem__), unseen)
-    one_each = dict(zip(reversed(after.speakers), reversed(after.ids), strict=True))
-    both = sorted(speakers.keys() & one_each.keys())
+class _Bags(NamedTuple):
+    """The multisets of words that sentences have; each is here once."""
+
+    of: _Numbers  # each sentence's, _NONE for one of few words; at the end that of no sentence
+    words: _Numbers  # of one bag after the other; see `_nearest`
+    starts: _Integers
+
+
+def _order(ids: list[str]) -> _Numbers:
+    """Return the places of the ids, sorted by id."""
+    return np.asarray(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int32)
+
+
+def _numbered(groups: Iterable[Iterable[_Value]]) -> tuple[list[_Numbers], list[_Value]]:
+    """Return a number for each value, from 0 as they are met, and the values by their number."""
+    numbers: defaultdict[_Value, int] = defaultdict(count().__next__)
+    found = [np.fromiter(map(numbers.__getitem__, values), dtype=np.int32) for values in groups]
+    return found, list(numbers)
+
+
+def _digests(
+    groups: Sequence[Sequence[Utterance]], digest: Callable[[Utterance], bytes]
+) -> Iterator[Iterator[bytes]]:
+    """Yield the digests of each set; an utterance that is in several is asked for once."""
+    # Only those are remembered: to hash a million utterances takes as long as all else.
+    times = Counter(each.id for utterances in groups for each in utterances)
+    several = {name for name, number in times.items() if number > 1}
+    del times
+    digest_once = cache(digest)
+    for utterances in groups:
+        yield (digest_once(each) if each.id in several else digest(each) for each in utterances)
+
+
+def _overlap(
+    names: tuple[str, str], sides: Mapping[str, _Side], *, people: Sequence[str], bags: _Bags
+) -> Overlap:
+    """Return what two sets share; `people` are the speakers by their number."""
+    before, after = (sides[name] for name in names)
+    speakers = _first_places(before.speakers[before.order], after.speakers)
+    prompts = _first_places(before.sentences[before.order], after.sentences)
+    unseen = np.where(prompts < 0, after.sentences, _NONE)
+    near = _near_places(bags.of[before.sentences[before.order]], bags.of[unseen], bags=bags)
+    audio = _first_places(before.recordings[before.order], after.recordings)
+    one_each = np.unique(after.speakers, return_index=True)[1]
+    both = sorted((people[after.speakers[k]], k) for k in one_each.tolist() if speakers[k] >= 0)
     found = {
-        "speaker": [(one_each[each], speakers[each]) for each in both],
-        "prompt": _pairs(after.sentences, after.ids, known),
-        "near prompt": _pairs(
-            after.sentences, after.ids, {new: known[old] for new, old in near.items()}
-        ),
-        "audio": _pairs(after.digests, after.ids, _least(before.digests, before.ids)),
+        "speaker": [(k, speakers[k]) for _, k in both],
+        "prompt": _pairs(prompts),
+        "near prompt": _pairs(near),
+        "audio": _pairs(audio),
     }
     return Overlap(
-        first=first,
-        second=second,
+        first=names[0],
+        second=names[1],
         utterances=len(after.ids),
-        speakers=tuple(both),
+        speakers=tuple(speaker for speaker, _ in both),
         prompts=len(found["prompt"]),
         near_prompts=len(found["near prompt"]),
         audio=len(found["audio"]),
-        examples=tuple((kind, *pair) for kind, pairs in found.items() for pair in pairs[:EXAMPLES]),
+        examples=tuple(
+            (kind, after.ids[new], before.ids[before.order[old]])
+            for kind, pairs in found.items()
+            for new, old in pairs[:EXAMPLES]
+        ),
     )
 
 
-def _least(keys: Sequence[_Key], ids: Sequence[str]) -> dict[_Key, str]:
-    """Return the least id of those that have each key."""
-    least: dict[_Key, str] = {}
-    for key, name in zip(keys, ids, strict=True):
-        least[key] = min(name, least.get(key, name))
-    return least
+def _pairs(places: _Numbers) -> list[tuple[int, int]]:
+    """Return each place at which something was found, with the place where it was found."""
+    there = np.flatnonzero(places >= 0)
+    return list(zip(there.tolist(), places[there].tolist(), strict=True))
 
 
-def _pairs(
-    keys: Sequence[_Key], ids: Sequence[str], others: Mapping[_Key, str]
-) -> list[tuple[str, str]]:
-    """Return each id whose key another set has too, with the id that it has there."""
-    return [(name, others[key]) for key, name in zip(keys, ids, strict=True) if key in others]
+def _first_places(before: _Numbers, after: _Numbers) -> _Numbers:
+    """Return where in `before` each number of `after` is first, _NONE if it is not, or is _NONE."""
+    # _NONE is the last place of the table.
+    first = np.full(max(before.max(), after.max()) + 2, len(before), dtype=np.int32)
+    np.minimum.at(first, before, np.arange(len(before), dtype=np.int32))
+    first[first == len(before)] = _NONE
+    first[_NONE] = _NONE
+    return first[after]
 
 
-def _near_duplicates(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
-    """Return the nearest near-duplicate in the first for each sentence of the second that has one.
-
-    Sentences are in `plain` form; of equally near ones it is the earliest in the first.
-    """
-    old, new = (
-        [each for each in sentences if len(each.split()) >= FEWEST_WORDS]
-        for sentences in (first, second)
-    )
-    if not old or not new:
-        return {}
-    earliest: dict[_Bag, str] = {}
-    for sentence in old:
-        earliest.setdefault(_bag(sentence), sentence)
-    bags = {sentence: _bag(sentence) for sentence in new}
+def _near_places(before: _Numbers, after: _Numbers, *, bags: _Bags) -> _Numbers:
+    """Return where in `before` the nearest bag is first for each of `after`, _NONE for none."""
+    every = np.append(np.arange(len(bags.starts) - 1, dtype=np.int32), np.int32(_NONE))
+    places = _first_places(before, every)
     # What has all the words of one is nearer to it than to any other.
-    searched = list(dict.fromkeys(bag for bag in bags.values() if bag not in earliest))
-    places = _search(list(earliest), searched) if searched else []
-    sentences = list(earliest.values())
-    nearest = earliest | {
-        bag: sentences[place] for bag, place in zip(searched, places, strict=True) if place >= 0
-    }
-    return {sentence: nearest[bag] for sentence, bag in bags.items() if bag in nearest}
+    present = np.unique(after)
+    searched = present[(present >= 0) & (places[present] < 0)]
+    if len(searched):
+        places[searched] = _nearest(bags.words, bags.starts, places[:-1], searched)
+    return places[after]
 
 
-def _bag(sentence: str) -> _Bag:
-    """Return the words of a sentence, each as often as it is there."""
-    return tuple(sorted(sentence.split()))
-
-
-def _search(first: Sequence[_Bag], second: Sequence[_Bag]) -> list[int]:
-    """Return for each of the second the place of the nearest in the first, -1 for none."""
-    bags = [*first, *second]
-    # A word's second time is a word of its own, and a rarer one. As k times and m times have the
-    # first min(k, m) in common, the similarity is the same.
-    numbers: dict[tuple[str, int], int] = {}
-    numbered = [
-        numbers.setdefault((word, time), len(numbers))
-        for bag in bags
-        for word, times in groupby(bag)
-        for time, _ in enumerate(times)
-    ]
-    words = np.asarray(numbered, dtype=np.int64)
-    lengths = [len(bag) for bag in bags]
-    rank = np.empty(len(numbers), dtype=np.int64)
-    rank[np.argsort(np.bincount(words))] = np.arange(len(numbers))
+def _bags(sentences: list[str]) -> _Bags:
+    """Return the bags of different sentences, which are in `plain` form; the list is emptied."""
+    lengths = np.fromiter((each.count(" ") + 1 for each in sentences), np.int64, len(sentences))
+    lengths[lengths < FEWEST_WORDS] = 0
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)
+    spoken = chain.from_iterable(map(str.split, compress(sentences, lengths.tolist())))
+    words = np.fromiter(map(numbers.__getitem__, spoken), np.int32, starts[-1])
+    sentences.clear()  # which may be 100 bytes each, and nobody else's
+    _sort_each(words, starts)
+    nexts = np.full(len(numbers) + _repeats(words, starts), _NONE, dtype=np.int32)
+    distinct = _number_repeats(words, starts, nexts, len(numbers))
+    del numbers, nexts
+    # In pieces, for bincount makes a copy of eight bytes for each.
+    pieces = np.array_split(words, len(words) // 2**20 + 1)
+    counts = sum(np.bincount(piece, minlength=distinct) for piece in pieces)
+    rank = np.empty(distinct, dtype=np.int32)
+    rank[np.argsort(counts, kind="stable")] = np.arange(distinct)
     words = rank[words]
-    words = words[np.lexsort((words, np.repeat(np.arange(len(bags)), lengths)))]
-    found: list[int] = _nearest(
-        words,
-        np.cumsum([0, *lengths]),
-        np.argsort(lengths[: len(first)], kind="stable"),
-        len(numbers),
-    ).tolist()
+    _sort_each(words, starts)
+    of = np.full(len(starts), _NONE, dtype=np.int32)
+    begins = np.zeros(len(starts), dtype=np.int64)
+    slots = np.full(2 << len(of).bit_length(), _NONE, dtype=np.int32)
+    begins = begins[: 1 + _gather(words, starts, slots, of, begins)]
+    return _Bags(of, words[: begins[-1]], begins)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sort_each(words: _Numbers, starts: _Integers) -> None:
+    """Sort the words of each sentence in place (Shell sort: few words, and some of thousands)."""
+    for s in range(len(starts) - 1):
+        gap = (starts[s + 1] - starts[s]) // 2
+        while gap > 0:
+            for k in range(starts[s] + gap, starts[s + 1]):
+                word, place = words[k], k
+                while place - gap >= starts[s] and words[place - gap] > word:
+                    words[place] = words[place - gap]
+                    place -= gap
+                words[place] = word
+            gap //= 2
+
+
+@numba.njit(cache=True, nogil=True)
+def _repeats(words: _Numbers, starts: _Integers) -> int:
+    """Return how many words repeat another one of their sentence, whose words are sorted."""
+    found = 0
+    for s in range(len(starts) - 1):
+        for k in range(starts[s] + 1, starts[s + 1]):
+            found += words[k] == words[k - 1]
     return found
 
 
 @numba.njit(cache=True, nogil=True)
-def _nearest(words: _Integers, starts: _Integers, by_length: _Integers, distinct: int) -> _Integers:
-    """Return for each sentence of the second set the nearest of the first one's, -1 for none.
+def _number_repeats(words: _Numbers, starts: _Integers, nexts: _Numbers, distinct: int) -> int:
+    """Number a word's further times in a sentence as words of their own; return how many there are.
+
+    A word's second time is a rarer word. As k times and m times have the first min(k, m) in common,
+    the similarity is the same.
 
     Args:
-        words: Those of all sentences, one sentence after the other, the first set's before the
-            second's; numbered from the rarest to the most frequent, and sorted in each sentence.
-        starts: Where each sentence begins, and where the last one ends, `(sentences + 1,)`.
-        by_length: The sentences of the first set, the shortest first.
-        distinct: How many words there are.
+        words: Those of all sentences, sorted in each sentence; they are changed.
+        starts: Where each sentence begins, and where the last one ends.
+        nexts: Of each word, its next time; filled in. It must have room for `_repeats` more.
+        distinct: How many words there are, without further times.
     """
-    first = len(by_length)
-    begins = np.zeros(distinct + 1, dtype=np.int64)  # of each word's sentences in `holders`
-    for x in range(first):
-        for k in range(starts[x], starts[x] + _prefix(starts[x + 1] - starts[x])):
-            begins[words[k] + 1] += 1
-    begins = np.cumsum(begins)
-    holders = np.empty(begins[distinct], dtype=np.int64)
-    ends = begins[:-1].copy()
-    for x in by_length:
-        for k in range(starts[x], starts[x] + _prefix(starts[x + 1] - starts[x])):
-            holders[ends[words[k]]] = x
-            ends[words[k]] += 1
-    nearest = np.full(len(starts) - 1 - first, -1, dtype=np.int64)
-    compared_to = np.full(first, -1, dtype=np.int64)
-    for y in range(first, len(starts) - 1):
-        size = starts[y + 1] - starts[y]
-        most, of = 0, 1  # shared words of the nearest one so far, and words of both sentences
-        for k in range(starts[y], starts[y] + _prefix(size)):
-            for h in range(begins[words[k]], ends[words[k]]):
-                x = holders[h]
-                length = starts[x + 1] - starts[x]
-                if length * _LEAST > size * _OF:
-                    break  # too long to be near, as all that follow
-                if length * _OF < size * _LEAST or compared_to[x] == y:
-                    continue
-                compared_to[x] = y
-                total = size + length
-                shared = _shared(words[starts[x] : starts[x + 1]], words[starts[y] : starts[y + 1]])
-                # Jaccard is shared / (total - shared), which grows as shared / total does.
-                nearer = shared * of - most * total
-                if nearer > 0 or (shared > 0 and nearer == 0 and x < nearest[y - first]):
-                    most, of, nearest[y - first] = shared, total, x
-    return nearest
+    for s in range(len(starts) - 1):
+        last = _NONE
+        for k in range(starts[s], starts[s + 1]):
+            word = words[k]
+            if word == last:
+                if nexts[words[k - 1]] < 0:
+                    nexts[words[k - 1]] = distinct
+                    distinct += 1
+                words[k] = nexts[words[k - 1]]
+            last = word
+    return distinct
+
+
+@numba.njit(cache=True, nogil=True)
+def _gather(
+    words: _Numbers, starts: _Integers, slots: _Numbers, of: _Numbers, begins: _Integers
+) -> int:
+    """Put the words of the bags, each once, before all others, and return how many bags there are.
+
+    Args:
+        words: Those of all sentences, sorted in each sentence.
+        starts: Where each sentence begins, and where the last one ends.
+        slots: _NONE for each; a power of two, and more than there are sentences.
+        of: The number of each sentence's bag, filled in; _NONE stays where a sentence is empty.
+        begins: Where each bag begins, and where the last one ends, filled in; the first is 0.
+    """
+    mask = len(slots) - 1
+    bags = 0
+    for s in range(len(starts) - 1):
+        size = starts[s + 1] - starts[s]
+        slot = np.int64(0)
+        for k in range(starts[s], starts[s + 1]):
+            slot = (slot ^ words[k]) * _SPREAD
+            slot ^= (slot >> 32) & 0xFFFFFFFF
+        slot &= mask
+        while size and of[s] < 0:
+            bag = slots[slot]
+            if bag < 0:
+                for k in range(size):
+                    words[begins[bags] + k] = words[starts[s] + k]
+                begins[bags + 1] = begins[bags] + size
+                slots[slot] = of[s] = bags
+                bags += 1
+            elif _equal(words[begins[bag] : begins[bag + 1]], words[starts[s] : starts[s + 1]]):
+                of[s] = bag
+            slot = (slot + 1) & mask
+    return bags
+
+
+@numba.njit(cache=True, nogil=True)
+def _equal(one: _Numbers, other: _Numbers) -> bool:
+    same = 0
+    while len(one) == len(other) and same < len(one) and one[same] == other[same]:
+        same += 1
+    return same == len(one) == len(other)
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest(words: _Numbers, starts: _Integers, places: _Numbers, searched: _Numbers) -> _Numbers:
+    """Return the place of the nearest bag of the first set for each that is searched, else _NONE.
+
+    Args:
+        words: Those of all bags, one bag after the other; numbered from the rarest to the most
+            frequent, sorted in each bag, and no number twice in a bag.
+        starts: Where each bag begins, and where the last one ends, `(bags + 1,)`.
+        places: Of each bag in the first set, _NONE where that has not got it; of equally near ones,
+            the first is found.
+        searched: Bags that the first set has not got.
+    """
+    near = np.empty(len(searched), dtype=np.int32)
+    most = np.zeros(len(searched), dtype=np.int64)  # shared words of the nearest one so far,
+    of = np.empty(len(searched), dtype=np.int64)  # and words of both
+    seen = np.empty(len(searched), dtype=np.int64)
+    marks = np.empty(len(searched), dtype=np.int64)
+    longest = 0
+    for y in range(len(searched)):
+        near[y], of[y], seen[y] = _NONE, 1, _NONE
+        begin, end = starts[searched[y]], starts[searched[y] + 1]
+        marks[y] = _mark(words[begin:end])
+        longest = max(longest, end - begin)
+    # What is longer by more than a quarter is near to none of these.
+    keys = np.empty(max(_PAIRS, _prefix(longest * _OF // _LEAST)), dtype=np.int64)
+    for paired in (True, False):
+        begins, holders, bits = _index(words, starts, searched, paired, keys)
+        for x in range(len(places) if len(holders) else 0):
+            one = words[starts[x] : starts[x + 1]]
+            length = len(one)
+            if places[x] < 0 or length * _LEAST > longest * _OF:
+                continue
+            mark = _mark(one)
+            for n in range(_keys(one, paired, bits, keys)):
+                for h in range(begins[keys[n]], begins[keys[n] + 1]):
+                    y = holders[h]
+                    begin, end = starts[searched[y]], starts[searched[y] + 1]
+                    total = length + end - begin
+                    least = (total * _LEAST + _LEAST + _OF - 1) // (_LEAST + _OF)
+                    if (
+                        _ones(mark ^ marks[y]) > total - 2 * least
+                        or seen[y] == x
+                        or min(length, end - begin) * _OF < max(length, end - begin) * _LEAST
+                    ):
+                        continue
+                    seen[y] = x
+                    shared = _shared(one, words[begin:end], least)
+                    # Jaccard is shared / (total - shared), which grows as shared / total does.
+                    nearer = shared * of[y] - most[y] * total
+                    if nearer > 0 or (shared > 0 and nearer == 0 and places[x] < near[y]):
+                        most[y], of[y], near[y] = shared, total, places[x]
+    return near
+
+
+@numba.njit(cache=True, nogil=True)
+def _index(
+    words: _Numbers, starts: _Integers, searched: _Numbers, paired: bool, keys: _Integers
+) -> tuple[_Numbers, _Numbers, int]:
+    """Return where each key begins, its places in `searched`, and the bits that a key has."""
+    entries = 0
+    for y in range(len(searched)):
+        bag = words[starts[searched[y]] : starts[searched[y] + 1]]
+        entries += _keys(bag, paired, 1, keys)
+    bits = 1
+    while 1 << bits < 2 * entries:
+        bits += 1
+    begins = np.zeros((1 << bits) + 2, dtype=np.int32)
+    holders = np.empty(entries, dtype=np.int32)
+    for y in range(len(searched)):
+        bag = words[starts[searched[y]] : starts[searched[y] + 1]]
+        for n in range(_keys(bag, paired, bits, keys)):
+            begins[keys[n] + 2] += 1
+    for key in range(2, len(begins)):
+        begins[key] += begins[key - 1]
+    for y in range(len(searched)):
+        bag = words[starts[searched[y]] : starts[searched[y] + 1]]
+        for n in range(_keys(bag, paired, bits, keys)):
+            holders[begins[keys[n] + 1]] = y
+            begins[keys[n] + 1] += 1
+    return begins, holders, bits
+
+
+@numba.njit(cache=True, nogil=True)
+def _keys(bag: _Numbers, paired: bool, bits: int, keys: _Integers) -> int:
+    """Fill in the keys by which a bag is found by all that may be near to it, and return how many.
+
+    Bags that may be near to each other have a key in common: as pairs if none of both has more than
+    `_MOST_PAIRED` words, else as single words. So a bag that can be either has both.
+    """
+    found = 0
+    if paired and len(bag) <= _MOST_PAIRED:
+        for second in range(1, _prefix(len(bag)) + 1):
+            for first in range(second):
+                keys[found] = _key(np.int64(bag[first]) << 32 | bag[second], bits)
+                found += 1
+    elif not paired and len(bag) * _OF > _MOST_PAIRED * _LEAST:
+        for first in range(_prefix(len(bag))):
+            keys[found] = _key(np.int64(bag[first]), bits)
+            found += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _key(number: np.int64, bits: int) -> np.int64:
+    return (number * _SPREAD >> (64 - bits)) & ((1 << bits) - 1)
 
 
 @numba.njit(cache=True, nogil=True)
 def _prefix(size: int) -> int:
-    """Return how many of its rarest words show a sentence to all that may be near to it.
+    """Return how many of its rarest words show a bag to all that may be near to it.
 
     It shares at least 4/5 of its words with those, so not all of the prefix can be missing.
     """
@@ -273,10 +463,26 @@ def _prefix(size: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _shared(one: _Integers, other: _Integers) -> int:
-    """Return how many words two sorted sentences share, 0 where that is too few to be near."""
-    total = len(one) + len(other)
-    least = (total * _LEAST + _LEAST + _OF - 1) // (_LEAST + _OF)
+def _mark(bag: _Numbers) -> np.int64:
+    """Return 64 bits, of which two bags differ in at most the words that only one of them has."""
+    mark = np.int64(0)
+    for word in bag:
+        mark ^= np.int64(1) << (word & 63)
+    return mark
+
+
+@numba.njit(cache=True, nogil=True)
+def _ones(mark: np.int64) -> np.int64:
+    """Return how many of 64 bits are 1 (Warren, Hacker's Delight, 5-1)."""
+    mark -= (mark >> 1) & 0x5555555555555555
+    mark = (mark & 0x3333333333333333) + ((mark >> 2) & 0x3333333333333333)
+    mark = (mark + (mark >> 4)) & 0x0F0F0F0F0F0F0F0F
+    return (mark * 0x0101010101010101) >> 56
+
+
+@numba.njit(cache=True, nogil=True)
+def _shared(one: _Numbers, other: _Numbers, least: int) -> int:
+    """Return how many words two bags share, 0 where that is less than `least`."""
     shared = i = j = 0
     while i < len(one) and j < len(other):
         if shared + min(len(one) - i, len(other) - j) < least:

@@ -9,11 +9,12 @@ import re
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from speechtl.errors import ConfigError
@@ -52,6 +53,45 @@ DIALECT = st.lists(
 )
 def test_plain_keeps_what_is_spoken(text: str, plain: str) -> None:
     assert normaliser("plain")(text) == plain
+
+
+def spoken(text: str) -> str:
+    """Return the text as the six rules of `plain` have it, each applied to all of the text."""
+    marks = "\u2018\u2019\u201a\u201b\u02bb\u02bc\u2032`\u00b4\uff07"
+    for mark in marks:
+        text = text.replace(mark, "'")
+    text = unicodedata.normalize("NFKC", text).casefold()
+    for mark in marks:
+        text = text.replace(mark, "'")
+    dotted = r"(?<!\w)(?:[^\W\d_]\.)+[^\W\d_](?!\w)(?:\.(?!\w))?"
+    text = re.sub(dotted, lambda found: found[0].replace(".", ""), text)
+    categories = {letter: unicodedata.category(letter) for letter in set(text)}
+    text = "".join(each for each in text if categories[each] != "Cf")
+    text = "".join(each if categories[each][0] in "LMN" or each in "'.," else " " for each in text)
+    text = re.sub(r"(?<=\d),(?=\d)", "", text)
+    text = re.sub(r",|(?<!\d)\.|\.(?!\d)", " ", text)
+    return " ".join(re.sub(r"(?<![^ '])'|'(?![^ '])", " ", text).split())
+
+
+ASCII = st.text(st.sampled_from("aZb19 .,'`-\t")) | st.text(st.characters(codec="ascii"))
+SETTLED = st.from_regex(r"[a-z0-9]+([ '][a-z0-9]+)*", fullmatch=True)
+
+
+@settings(max_examples=400)
+@given(st.text() | TRICKY | ASCII | SETTLED)
+@example("Yes, 1,000., 3.5. '5. ,'a.b. a.")
+def test_plain_is_what_its_rules_come_to(text: str) -> None:
+    returned = normaliser("plain")(text)
+    while (once := spoken(text)) != text:
+        text = once
+    assert returned == text
+
+
+@pytest.mark.parametrize("text", ["{}!", "{0} {0}", "{0}'{0}'", "É {}", "{}.{}."])
+def test_plain_takes_time_as_a_text_is_long(text: str) -> None:
+    started = time.process_time()
+    normaliser("plain")(text.replace("{}", "{0}").format("well " * 20_000 + "a" * 100_000))
+    assert time.process_time() - started < 1
 
 
 @given(st.text())
