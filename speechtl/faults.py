@@ -99,7 +99,9 @@ KINDS: dict[str, FaultKind] = {
         "move the list of the reports elsewhere to have them",
     ),
     # --- rows
-    "field-missing": FaultKind("error", "row", "a field that each row must have", "add it"),
+    "field-missing": FaultKind(
+        "error", "row", "a field that each row must have is not there", "add it"
+    ),
     "field-empty": FaultKind(
         "error", "row", "a field has no value", "fill it in or remove the row"
     ),
@@ -169,7 +171,7 @@ KINDS: dict[str, FaultKind] = {
     "licence-restricted": FaultKind(
         "warning",
         "row",
-        "the licence forbids some uses (non-commercial, no derivatives)",
+        "the licence forbids some uses (non-commercial, no derivatives, research alone)",
         "check that the use that you intend is allowed",
     ),
     # --- transcripts
@@ -222,7 +224,7 @@ KINDS: dict[str, FaultKind] = {
         "warning",
         "text",
         "letters of another script stand among Latin ones",
-        "check the spelling: look-alikes such as Cyrillic 'а' are other letters to a model",
+        "type them again in Latin: to a model, look-alikes such as Cyrillic а are other letters",
     ),
     "text-vocabulary": FaultKind(
         "error",
@@ -234,8 +236,8 @@ KINDS: dict[str, FaultKind] = {
     "text-case": FaultKind(
         "warning",
         "text",
-        "transcripts are in another case than the model's vocabulary",
-        "prepare with --model, which takes the vocabulary's case",
+        "transcripts are in capitals alone, which a Whisper would learn to write",
+        "prepare with --case lower; a CTC model takes its vocabulary's case by itself",
     ),
     "text-repeated": FaultKind(
         "warning",
@@ -281,7 +283,10 @@ KINDS: dict[str, FaultKind] = {
         "warning", "audio", "the level is very low", "amplify it, or record it again"
     ),
     "audio-noisy": FaultKind(
-        "warning", "audio", "noise is almost as loud as speech", "listen to it; leave it out?"
+        "warning",
+        "audio",
+        "noise is almost as loud as speech",
+        "listen to it, and leave it out where words are hard to make out",
     ),
     "audio-rate": FaultKind(
         "warning",
@@ -390,7 +395,7 @@ KINDS: dict[str, FaultKind] = {
     "speaker-variants": FaultKind(
         "warning",
         "speakers",
-        "names of speakers differ in case or spaces alone",
+        "names of speakers differ in case, spaces or hyphens alone",
         "make them one name if they are one person: else the person is in two splits",
     ),
     "accent-variants": FaultKind(
@@ -434,16 +439,19 @@ KINDS: dict[str, FaultKind] = {
         "error",
         "splits",
         "some utterances of an accent have a split, and others have none",
-        "give each a split, or none of them",
+        "give each a split, or split all anew with --resplit",
     ),
     "split-empty": FaultKind(
-        "error", "splits", "an accent has splits, and one of them is empty", "fill it"
+        "error",
+        "splits",
+        "an accent has splits, and one of them is empty",
+        "move speakers into it, or split all anew with --resplit",
     ),
     "split-small": FaultKind(
         "warning",
         "splits",
         "a test split is too small to show anything",
-        "give it more speakers and minutes",
+        "give it more speakers and minutes, or test all speakers with --folds",
     ),
 }
 """Every kind, by its name."""

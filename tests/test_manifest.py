@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechtl import audio
-from speechtl.corpus import Corpus
+from speechtl.corpus import Corpus, Utterance
 from speechtl.errors import DataError, OutputError
 from speechtl.manifest import read_manifest, write_manifest
 
@@ -107,7 +107,7 @@ def test_every_fault_of_a_manifest_is_told_with_its_line_and_id(
         3: "must be one object in braces, got list",
         6: "utterance 'mute': the transcript (text) is empty",
         7: "id must be text in quotes, got 7 (int)",
-        8: "utterance 'a': the id is already used on line 1",
+        8: "utterance 'a': the id is already used: manifest.jsonl:1",
         9: "utterance 'far': audio '/a.wav' is missing",
         10: "utterance 'drive': audio 'C:\\\\a.wav' is a path of Windows",
         11: "utterance 'up': audio '../a.wav' leads out of the folder",
