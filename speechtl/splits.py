@@ -1247,8 +1247,9 @@ def _small(tested: Iterable[Utterance], seconds: Mapping[str, float]) -> Iterato
             yield Fault(
                 "split-small",
                 f"accent {accent!r}",
-                f"test has {minutes:.1f} minutes of {len(names)} speakers; a verdict needs "
-                f"{VERDICT_SPEAKERS} speakers, and {LEAST_TEST_MINUTES:g} minutes are few",
+                f"test has {minutes:.2f} minutes of {len(names)} speaker"
+                f"{'' if len(names) == 1 else 's'}; a verdict needs {VERDICT_SPEAKERS} speakers, "
+                f"and less than {LEAST_TEST_MINUTES:g} minutes are few",
             )
 
 

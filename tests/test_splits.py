@@ -649,7 +649,8 @@ def test_a_report_counts_what_each_split_is_made_of_and_shares() -> None:
         (
             "split-small",
             "accent 'scottish'",
-            "test has 2.5 minutes of 2 speakers; a verdict needs 6 speakers, and 5 minutes are few",
+            "test has 2.50 minutes of 2 speakers; a verdict needs 6 speakers, and less than 5 "
+            "minutes are few",
         ),
     ]
 

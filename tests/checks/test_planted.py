@@ -623,7 +623,7 @@ def split_empty(plot: Plot) -> Planted:
 @plant
 def split_small(plot: Plot) -> Planted:
     plot.part(test=5)
-    return _of_splits(plot, "accent 'scottish'", "test has 5.0 minutes of 5 speakers")
+    return _of_splits(plot, "accent 'scottish'", "test has 5.00 minutes of 5 speakers")
 
 
 @plant
