@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import stat
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -58,9 +59,7 @@ def read(source: str | Path, kind: str | None = None, options: Options | None = 
         DataError: The source is not there, or of no known kind. What is wrong within it is in the
             reading's `faults` instead.
     """
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder; check the path")
+    path = _there(source)
     kind = guess(path) if kind is None else _checked(kind)
     options = options or Options()
     rows: _Rows = importlib.import_module(f"speechtl.sources.{KINDS[kind]}").rows
@@ -94,6 +93,21 @@ def guess(path: Path) -> str:
     )
 
 
+def _there(source: str | Path) -> Path:
+    """Return the path of a file or a folder that is there."""
+    try:
+        path = Path(source).expanduser()
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise DataError(f"{source}: no such file or folder; check the path") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(source)!r}: cannot be read ({reason}); check the path") from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a device need not end
+        raise DataError(f"{source}: is a pipe or a device; save it as a file, and give that")
+    return path
+
+
 def _checked(kind: str) -> str:
     if kind in KINDS:
         return kind
@@ -117,6 +131,8 @@ def _of_file(path: Path) -> str | None:
 
 def _first_keys(path: Path) -> frozenset[str]:
     """Return the keys of the first object of a JSON Lines file; none where it has none."""
+    if not path.is_file():
+        return frozenset()
     try:
         with path.open("rb") as stream:
             row = json.loads(stream.readline(1_000_000))

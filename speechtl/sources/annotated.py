@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -139,6 +140,8 @@ def decoded(content: bytes, place: str) -> str | Fault:
 def contents(file: Path, place: str) -> bytes | Fault:
     """Return the bytes of a file, or why it cannot be read."""
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would never end
+            return Fault("source-missing", place, "is no file")
         return file.read_bytes()
     except OSError as error:
         return Fault("source-missing", place, f"cannot be read ({error.strerror})")

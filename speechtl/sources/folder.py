@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -96,6 +97,9 @@ def lines(file: Path, name: str) -> Iterator[tuple[int, str | Fault]]:
     """
     number = 0
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would never end
+            yield 0, Fault("source-missing", name, "is no file")
+            return
         with file.open("rb") as stream:
             wide = stream.read(2) in _UTF16
         # Only "\n" ends a line: others, such as U+2028, may stand in a transcript.

@@ -20,7 +20,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from speechtl.corpus import SPLITS, Corpus, Utterance
-from speechtl.errors import DataError
+from speechtl.errors import ConfigError, DataError
 from speechtl.faults import Fault, data_error
 
 __all__ = ["FIELDS", "Options", "Places", "Reading", "Row", "build"]
@@ -34,6 +34,8 @@ _WORDS = ("id", "text", "speaker", "accent", "split", "licence", "sex")  # all t
 _EMPTY = {"text": "text-empty", "speaker": "speaker-missing", "accent": "accent-missing"}
 # Listing a folder pays where many of its files are asked for; one of millions is asked for alone.
 _ASKED_BEFORE_LISTING = 50
+_LONGEST_PATH = 4096  # characters; Linux takes no more, and each part of a longer one costs a look
+_SHOWN = 200  # characters of a value that a message gives
 
 
 class Row(NamedTuple):
@@ -227,6 +229,7 @@ class _Check:
         self.faults: list[Fault] = []
         self.places = Places(root)
         self._named_root = root
+        self._names: dict[Path, str] = {}  # of files, as they are told
         self._root = root = root.resolve()
         self._first: dict[str, int] = {}  # of each id that an utterance has, its position
         self._recordings = _Recordings(root)
@@ -236,6 +239,12 @@ class _Check:
             if (value := getattr(options, name)) is not None
         }
         self._patterns = dict(options.patterns)
+        for name, pattern in self._patterns.items():
+            if not pattern.groups:
+                raise ConfigError(
+                    f"the pattern of {name} must have a group in parentheses, which is the value,"
+                    f" got {pattern.pattern!r}"
+                )
 
     def __call__(self, row: Row | Fault) -> None:
         """Add the utterance of a row, or its faults."""
@@ -270,7 +279,9 @@ class _Check:
 
     def _keep(self, row: Row, values: Mapping[str, Any], found: Iterable[tuple[str, str]]) -> None:
         name = values.get("id")
-        file = shown(row.file, self._named_root)
+        file = self._names.get(row.file)
+        if file is None:
+            file = self._names[row.file] = shown(row.file, self._named_root)
         place = f"{file}:{row.line}" if row.line else file
         self.faults.extend(
             Fault(kind, place, message, name if isinstance(name, str) else None)
@@ -278,11 +289,12 @@ class _Check:
         )
 
     def _find_in_path(self, values: dict[str, Any]) -> None:
-        audio = Path(str(values.get("audio", "")))
+        audio = Path(str(values.get("audio", ""))[:_LONGEST_PATH].replace("\\", "/"))
         if audio.is_relative_to(self._root):
             audio = audio.relative_to(self._root)
         for name, pattern in self._patterns.items():
-            if name not in values and (match := pattern.search(audio.as_posix())):
+            match = None if name in values else pattern.search(audio.as_posix())
+            if match and match[1]:  # a group may match nothing
                 values[name] = match[1]
 
     def _wrong(self, row: Row, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -292,25 +304,21 @@ class _Check:
         for name in _WORDS:
             value = values.get(name, "")
             if type(value) is not str:
-                yield (
-                    "field-type",
-                    f"{name} must be text in quotes, got {value!r} ({type(value).__name__})",
-                )
+                told = f"{_told(value)} ({type(value).__name__})"
+                yield ("field-type", f"{name} must be text in quotes, got {told}")
             elif not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-                yield (
-                    "bad-unicode",
-                    f"{name} must be valid Unicode, got {value!r} with half a surrogate pair",
-                )
+                told = f"{_told(value)} with half a surrogate pair"
+                yield ("bad-unicode", f"{name} must be valid Unicode, got {told}")
         if "audio" in values and not isinstance(values["audio"], str | Path):
-            kind = type(values["audio"]).__name__
-            yield ("field-type", f"audio must be text in quotes, got {values['audio']!r} ({kind})")
+            told = f"{_told(values['audio'])} ({type(values['audio']).__name__})"
+            yield ("field-type", f"audio must be text in quotes, got {told}")
         if "start" in values or "end" in values:
             yield from _wrong_times(values)
         split = values.get("split")
         if split is not None and type(split) is str and split not in SPLITS:
             yield (
                 "split-unknown",
-                f"split must be one of {', '.join(SPLITS)} or left out, got {split!r}",
+                f"split must be one of {', '.join(SPLITS)} or left out, got {_told(split)}",
             )
         own = values.get("id")
         if type(own) is str and own in self._first:
@@ -330,16 +338,26 @@ def _wrong_times(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if len(times) == 1:
         yield ("time-missing", "start and end must be given both or not at all")
     if any(isinstance(time, bool) or not isinstance(time, int | float) for time in times):
-        told = ", ".join(map(repr, times))
+        told = ", ".join(map(_told, times))
         yield ("time-value", f"start and end must be numbers of seconds, got {told}")
     elif any(not 0 <= time <= sys.float_info.max for time in times):
-        told = ", ".join(map(str, times))
+        told = ", ".join(map(_told, times))
         yield ("time-value", f"start and end must be finite and not negative, got {told}")
-    elif len(times) == 2 and times[0] >= times[1]:
+    elif len(times) == 2 and float(times[0]) >= float(times[1]):  # integers may lie closer
         yield (
             "time-order",
-            f"start must be less than end, got start {times[0]} s and end {times[1]} s",
+            f"start must be less than end, got start {_told(times[0])} s and end"
+            f" {_told(times[1])} s",
         )
+
+
+def _told(value: object) -> str:
+    """Return how a value is shown to a person: its beginning, where it is long."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # lists in lists, integers of thousands of digits
+        return "one that is too large to be shown"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _utterance(values: Mapping[str, Any], audio: Path) -> Utterance:
@@ -364,9 +382,10 @@ def _utterance(values: Mapping[str, Any], audio: Path) -> Utterance:
 class _Folder:
     """One folder that rows name: its resolved path, and which recordings lie in it."""
 
-    def __init__(self, path: Path, problem: tuple[str, str] | None) -> None:
+    def __init__(self, path: Path, *, problem: str | None = None, outside: bool = False) -> None:
         self.path = path
-        self.problem = problem
+        self.problem = problem  # why it is no path; None where it is one
+        self.outside = outside
         self.known: dict[str, Path | tuple[str, str]] = {}
         self.files: frozenset[str] | None = None  # plain files, once the folder is listed
 
@@ -381,61 +400,85 @@ class _Recordings:
     def find(self, given: str) -> Path | tuple[str, str]:
         """Return the absolute path of an existing recording, or the kind and text of the fault."""
         head, slash, tail = given.rpartition("/")
+        folder = self._folders.get(head + slash)
+        if folder is not None and folder.files is not None and tail in folder.files:
+            return folder.path / tail  # at once, as most are found
+        if len(given) > _LONGEST_PATH:
+            told = f"audio {_told(given)} is longer than a path may be ({len(given)} characters)"
+            return ("audio-path", told)
+        found = self._found(given)
+        if isinstance(found, Path) or found[0] != "audio-missing":
+            return found
+        for spelling in _spellings(given):
+            other = self._found(spelling)
+            if isinstance(other, Path) or other[0] == "audio-outside":
+                return other
+        if not Path(given).is_absolute() and PureWindowsPath(given).drive:
+            return ("audio-path", f"audio {_told(given)} is a path of Windows")
+        return found
+
+    def _found(self, given: str) -> Path | tuple[str, str]:
+        head, slash, tail = given.rpartition("/")
         head += slash  # "/" alone is a folder too
         folder = self._folders.get(head)
         if folder is None:
-            folder = self._folders[head] = self._folder(head, given)
+            folder = self._folders[head] = self._folder(head)
         if folder.files is not None and tail in folder.files:
             return folder.path / tail
         found = folder.known.get(tail)
         if found is None:
             found = folder.known[tail] = self._looked_up(folder, tail, given)
-            if folder.problem is None and len(folder.known) == _ASKED_BEFORE_LISTING:
+            listable = folder.problem is None and not folder.outside
+            if listable and len(folder.known) == _ASKED_BEFORE_LISTING:
                 folder.files = _listing(folder.path)
         return found
 
-    def _folder(self, head: str, given: str) -> _Folder:
-        if not Path(head).is_absolute() and PureWindowsPath(given).drive:
-            return _Folder(Path(head), ("audio-path", f"audio {given!r} is a path of Windows"))
+    def _folder(self, head: str) -> _Folder:
         try:
             # Resolving follows `..` and symbolic links, so that none leads out of the root unseen.
             path = (self._root / head).resolve()
         except (OSError, RuntimeError, ValueError) as error:
-            return _Folder(Path(head), ("audio-path", f"audio {given!r} is no path ({error})"))
-        if not Path(head).is_absolute() and not path.is_relative_to(self._root):
-            return _Folder(path, _outside(given, self._root))
-        return _Folder(path, None)
+            return _Folder(Path(head), problem=_no_path(error))
+        outside = not Path(head).is_absolute() and not path.is_relative_to(self._root)
+        return _Folder(path, outside=outside)
 
     def _looked_up(self, folder: _Folder, tail: str, given: str) -> Path | tuple[str, str]:
-        if folder.problem is not None:
-            return folder.problem
+        what = folder.problem
         try:
             path = (folder.path / tail).resolve()
-            if not Path(given).is_absolute() and not path.is_relative_to(self._root):
+            beneath = Path(given).is_absolute() or path.is_relative_to(self._root)
+            if folder.outside or not beneath:
                 return _outside(given, self._root)
-            if path.is_file():
+            if what is None and path.is_file():
                 return path
-            if path.is_dir():
-                return ("audio-path", f"audio {given!r} is a folder, not a file")
-            return self._otherwise(folder, tail, given)
+            if what is None and path.exists():
+                kind = "a folder" if path.is_dir() else "a pipe or a device"
+                what = f"is {kind}, not a file"
         except (OSError, RuntimeError, ValueError) as error:
-            return ("audio-path", f"audio {given!r} is no path ({error})")
+            what = _no_path(error)
+        if what is not None:
+            return ("audio-path", f"audio {_told(given)} {what}")
+        return ("audio-missing", f"audio {_told(given)} is missing")
 
-    def _otherwise(self, folder: _Folder, tail: str, given: str) -> Path | tuple[str, str]:
-        """Return the recording under the spelling that other systems give its name."""
-        if "\\" in given:
-            found = self.find(given.replace("\\", "/"))
-            if isinstance(found, Path):
-                return found
-        for form in ("NFC", "NFD"):  # a Mac may have composed letters otherwise than the table has
-            path = folder.path / unicodedata.normalize(form, tail)
-            if path.is_file():
-                return path
-        return ("audio-missing", f"audio {given!r} is missing")
+
+def _no_path(error: Exception) -> str:
+    # Without the path that messages of the system hold: it is told beside.
+    return f"is no path ({(getattr(error, 'strerror', None) or str(error))[:_SHOWN]})"
+
+
+def _spellings(given: str) -> Iterator[str]:
+    """Return what other systems may call a recording of a table that was written elsewhere."""
+    slashes = given.replace("\\", "/")
+    tried = {given}
+    for form in (None, "NFC", "NFD"):  # a Mac may compose letters otherwise than the table does
+        spelling = slashes if form is None else unicodedata.normalize(form, slashes)
+        if spelling not in tried:
+            tried.add(spelling)
+            yield spelling
 
 
 def _outside(given: str, root: Path) -> tuple[str, str]:
-    return ("audio-outside", f"audio {given!r} leads out of the folder {root}")
+    return ("audio-outside", f"audio {_told(given)} leads out of the folder {root}")
 
 
 def _listing(folder: Path) -> frozenset[str] | None:

@@ -11,11 +11,13 @@ import csv
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from speechtl.audio import AUDIO_SUFFIXES
 from speechtl.errors import DataError
@@ -67,8 +69,10 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+_CLOCK = re.compile(r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)", re.ASCII)
 _LONGEST_CELL = 1_000_000  # characters; an unmatched quotation mark makes one cell of what follows
+_LONGEST_LINE = 10_000_000  # bytes; what is no table may have no line end at all
+_MOST_NAMES, _LONGEST_NAME = 20, 60  # of columns in a message, and characters of each
 _MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
 
 _Line = tuple[int, dict[str, Any] | Fault]
@@ -85,24 +89,38 @@ def rows(source: Path, options: Options, notes: list[str]) -> Iterator[Row | Fau
         options: Its `columns` come before guessed ones.
         notes: Gets a line on the columns that were guessed.
     """
-    found = {
-        ".parquet": _parquet_rows,
-        ".csv": _delimited_rows,
-        ".tsv": _delimited_rows,
-    }.get(source.suffix.lower(), _json_rows)(source)
+    found = _rows_of(source, frozenset(options.columns.values()))
     first = list(itertools.islice(found, _HEADED))
-    keys = list(dict.fromkeys(key for _, row in first if not isinstance(row, Fault) for key in row))
-    if not keys and any(isinstance(row, Fault) for _, row in first):
+    told = [row for _, row in first if not isinstance(row, Fault)]
+    if not told:
         yield from (row for _, row in itertools.chain(first, found) if isinstance(row, Fault))
         return
+    keys = list(dict.fromkeys(key for row in told for key in row))
     columns, faults = _columns(keys, options, source.name)
     if faults:
         yield from faults
+        yield from (row for _, row in itertools.chain(first, found) if isinstance(row, Fault))
         return
     _tell(columns, notes, options)
     shape = _shape(columns, source.suffix.lower())
     for line, row in itertools.chain(first, found):
         yield row if isinstance(row, Fault) else Row(source, line, shape(row))
+
+
+def _rows_of(source: Path, asked: frozenset[str]) -> Iterator[_Line]:
+    """Return the rows of a table, or what is wrong with them.
+
+    Args:
+        source: The table; its suffix is its format.
+        asked: Columns that a person named, which must not be there twice.
+    """
+    match source.suffix.lower():
+        case ".parquet":
+            return _parquet_rows(source, asked)
+        case ".csv" | ".tsv":
+            return _delimited_rows(source, asked)
+        case _:
+            return _json_rows(source)
 
 
 # --- which column is what -------------------------------------------------------------------------
@@ -112,42 +130,46 @@ def _columns(
     keys: Sequence[str], options: Options, name: str
 ) -> tuple[dict[str, str], list[Fault]]:
     """Return the column of each field that has one, and what is wrong with them."""
-    place, faults = f"{name}:1", []
+    place, faults = f"{name}:1", list[Fault]()
     unknown = sorted(set(options.columns) - {*COLUMNS})
     if unknown:
         raise DataError(
             f"there is no field {', '.join(unknown)} that a column could hold; the fields are "
             f"{', '.join(COLUMNS)}"
         )
-    repeated = [key for key, count in Counter(keys).items() if count > 1]
+    there = _listed(keys)
+    bare = {_bare(key): key for key in reversed(keys)}
     found: dict[str, str] = {}
     for field, names in COLUMNS.items():
         asked = options.columns.get(field)
         if asked is not None:
             if asked not in keys:
-                message = f"no column is named {asked!r} ({field}); there are {', '.join(keys)}"
+                message = f"no column is named {asked!r} ({field}); there are {there}"
                 faults.append(Fault("column-missing", place, message))
                 continue
             found[field] = asked
-        elif (column := _guessed(field, names, keys)) is not None:
-            found[field] = column
-    faults.extend(
-        Fault("column-repeated", place, f"two columns are named {column!r}")
-        for column in repeated
-        if column in found.values()
-    )
+        elif field in keys:
+            found[field] = field
+        elif (
+            guessed := next((each for each in (field, *names) if each in bare), None)
+        ) is not None:
+            found[field] = bare[guessed]
     for field in ("audio", "text"):
         if field not in found and field not in options.columns:
-            looked = f"none of the columns {', '.join(keys)} is known to hold it"
+            looked = f"none of the columns {there} is known to hold it"
             faults.append(Fault("column-missing", place, f"the {field} has no column: {looked}"))
     return found, faults
 
 
-def _guessed(field: str, names: Sequence[str], keys: Sequence[str]) -> str | None:
-    if field in keys:
-        return field
-    bare = {re.sub(r"[^a-z]", "", key.lower()): key for key in reversed(keys)}
-    return next((bare[name] for name in (field, *names) if name in bare), None)
+def _bare(name: str) -> str:
+    """Return a column's name as `COLUMNS` writes it."""
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _listed(keys: Sequence[str]) -> str:
+    names = ", ".join(repr(key)[:_LONGEST_NAME] for key in keys[:_MOST_NAMES])
+    more = len(keys) - _MOST_NAMES
+    return f"{names or 'none'}{f' and {more} more' if more > 0 else ''}"
 
 
 def _tell(columns: Mapping[str, str], notes: list[str], options: Options) -> None:
@@ -172,7 +194,7 @@ def _shape(columns: Mapping[str, str], suffix: str) -> Callable[[dict[str, Any]]
     own = all(field == column for field, column in columns.items())
     if own and "id" in columns and "duration" not in columns and not timed and not named:
         return _as_it_is
-    pairs = tuple(columns.items())
+    pairs, unnamed = tuple(columns.items()), "id" not in columns
 
     def shape(row: dict[str, Any]) -> dict[str, Any]:
         values = {field: row[column] for field, column in pairs if column in row}
@@ -182,13 +204,17 @@ def _shape(columns: Mapping[str, str], suffix: str) -> Callable[[dict[str, Any]]
             if type(values[field]) is int:
                 values[field] = str(values[field])
         length, start = values.pop("duration", None), values.get("start")
-        if length is not None and start is not None and values.get("end") in (None, ""):
+        if not _blank(length) and not _blank(start) and _blank(values.get("end")):
             values["end"] = _sum(start, length)
-        if values.get("id") in (None, "") and isinstance(values.get("audio"), str | Path):
+        if unnamed and isinstance(values.get("audio"), str | Path):
             values["id"] = _id(values)
         return values
 
     return shape
+
+
+def _blank(value: object) -> bool:
+    return value is None or (type(value) is str and not value.strip())
 
 
 def _as_it_is(row: dict[str, Any]) -> dict[str, Any]:
@@ -196,9 +222,13 @@ def _as_it_is(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sum(start: object, length: object) -> object:
-    if isinstance(start, int | float) and isinstance(length, int | float):
-        return start + length
-    return length  # which is then told to be no number
+    if not isinstance(start, int | float) or not isinstance(length, int | float):
+        return length  # which is then told to be no number
+    try:
+        # Microseconds: the sum of two decimal fractions is not one of as few digits.
+        return round(float(start + length), 6)
+    except OverflowError:  # JSON has integers that no float holds
+        return math.inf
 
 
 def _id(values: Mapping[str, Any]) -> str:
@@ -216,15 +246,22 @@ def _id(values: Mapping[str, Any]) -> str:
 
 def _json_rows(source: Path) -> Iterator[_Line]:
     decode = json.loads
+    first = True
     for line, text in _lines(source):
         if isinstance(text, Fault):
             yield line, text
         elif text and not text.isspace():
+            begins, first = first, False
             try:
                 row = decode(text)
             except json.JSONDecodeError as error:
                 told = f"is not JSON ({error.msg} at column {error.colno})"
+                spread = begins and text.strip() in {"[", "[{", "{"}
+                if spread:
+                    told = "is JSON over several lines; a table has one whole object on each line"
                 yield line, Fault("malformed", f"{source.name}:{line}", told)
+                if spread:  # each of its lines would have a fault
+                    return
                 continue
             except (ValueError, RecursionError) as error:
                 told = f"is not usable JSON ({error})"
@@ -238,7 +275,7 @@ def _json_rows(source: Path) -> Iterator[_Line]:
 
 
 def _lines(source: Path) -> Iterator[tuple[int, str | Fault]]:
-    """Return each line with its number from 1, or the fault of one that is not UTF-8."""
+    """Return each line with its end and its number from 1, or the fault that it has."""
     encoding = _encoding(source)
     if isinstance(encoding, Fault):
         yield 1, encoding
@@ -249,18 +286,38 @@ def _lines(source: Path) -> Iterator[tuple[int, str | Fault]]:
         except (OSError, UnicodeError) as error:
             yield 1, Fault("not-utf8", source.name, f"cannot be decoded as {encoding} ({error})")
             return
-        yield from enumerate(text.split("\n"), start=1)
+        yield from enumerate((f"{line}\n" for line in text.split("\n")), start=1)
         return
     # Binary, for only "\n" ends a line: text mode would also break at what JSON strings may hold.
     with source.open("rb") as stream:
-        for line, content in enumerate(stream, start=1):
+        for line, content in _numbered(stream):
+            place = f"{source.name}:{line}"
+            if len(content) >= _LONGEST_LINE:
+                told = f"the line is longer than {_LONGEST_LINE} bytes"
+                yield line, Fault("malformed", place, told)
+                continue
             try:
                 decoded = content.decode("utf-8")
             except UnicodeDecodeError as error:
                 told = f"is not UTF-8 (byte 0x{content[error.start]:02x})"
-                yield line, Fault("not-utf8", f"{source.name}:{line}", told)
+                yield line, Fault("not-utf8", place, told)
                 continue
             yield line, decoded.removeprefix("\ufeff") if line == 1 else decoded
+
+
+def _numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Return the lines of a file, with numbers from 1; of one that is too long the beginning."""
+    first = stream.readline(_LONGEST_LINE)
+    if b"\r" in first and not first.endswith(b"\n") and len(first) < _LONGEST_LINE:
+        # The whole file, whose lines end as on old Macs.
+        yield from enumerate((b"%b\n" % line for line in first.split(b"\r")), start=1)
+        return
+    stream.seek(0)
+    for number, content in enumerate(iter(partial(stream.readline, _LONGEST_LINE), b""), start=1):
+        yield number, content
+        rest = content
+        while len(rest) >= _LONGEST_LINE and not rest.endswith(b"\n"):
+            rest = stream.readline(_LONGEST_LINE)
 
 
 def _encoding(source: Path) -> str | Fault:
@@ -275,41 +332,59 @@ def _encoding(source: Path) -> str | Fault:
 # --- CSV and TSV ----------------------------------------------------------------------------------
 
 
-def _delimited_rows(source: Path) -> Iterator[_Line]:
+def _delimited_rows(source: Path, asked: frozenset[str]) -> Iterator[_Line]:
     broken: list[tuple[int, Fault]] = []
     lines = _texts(_lines(source), broken)
-    first = next(lines, None)
-    if first is None:
+    before: list[str] = []
+    for text in lines:
+        before.append(text)
+        if not text.isspace():
+            break
+    if broken or not before:  # without its header nothing can be told of a table
         yield from broken
         return
-    delimiter = "\t" if source.suffix.lower() == ".tsv" else _delimiter(first)
-    # Strict: a lenient reader lets an unmatched quotation mark swallow the rows after it.
-    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
-    csv.field_size_limit(_LONGEST_CELL)
+    tabs = source.suffix.lower() == ".tsv"
     header: list[str] | None = None
-    line = 1
+    for line, cells in _records(
+        itertools.chain(before, lines),
+        delimiter="\t" if tabs else _delimiter(before[-1]),
+        name=source.name,
+    ):
+        yield from broken
+        broken.clear()
+        if isinstance(cells, Fault):
+            yield line, cells
+        elif header is None:
+            header = [cell.strip() for cell in cells]
+            if twice := _repeated(header, asked):
+                yield line, Fault("column-repeated", f"{source.name}:{line}", twice)
+                return
+        else:
+            yield line, _cells(header, cells, f"{source.name}:{line}")
+    yield from broken
+
+
+def _records(
+    lines: Iterable[str], *, delimiter: str, name: str
+) -> Iterator[tuple[int, list[str] | Fault]]:
+    """Return the cells of each row that has some, with the line where it begins, or its fault."""
+    # Strict: a lenient reader lets an unmatched quotation mark swallow the rows after it.
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    csv.field_size_limit(_LONGEST_CELL)
     while True:
+        line = reader.line_num + 1  # a quoted cell may span lines
         try:
             cells = next(reader)
         except StopIteration:
-            break
+            return
         except csv.Error as error:
             told = f"is not a well-formed row ({error}); check its quotation marks"
-            yield line, Fault("malformed", f"{source.name}:{line}", told)
-            line = reader.line_num + 1
-            continue
-        yield from broken
-        broken.clear()
-        if header is None:
-            header = [cell.strip() for cell in cells]
-            if twice := _repeated(header):
-                yield 1, Fault("column-repeated", f"{source.name}:1", twice)
-                return
-        elif cells:
-            yield line, _cells(header, cells, f"{source.name}:{line}")
-        # A quoted cell may span lines: a row is reported where it begins.
-        line = reader.line_num + 1
-    yield from broken
+            if "new-line character" in str(error):
+                told = "a line end of old Macs stands in it, outside of quotation marks"
+            yield line, Fault("malformed", f"{name}:{line}", told)
+        else:
+            if cells:
+                yield line, cells
 
 
 def _texts(
@@ -321,7 +396,7 @@ def _texts(
             broken.append((number, text))
             yield "\n"
         else:
-            yield text.replace("\0", "\ufffd")
+            yield text
 
 
 def _delimiter(header: str) -> str:
@@ -330,10 +405,11 @@ def _delimiter(header: str) -> str:
     return max(_DELIMITERS, key=bare.count)
 
 
-def _repeated(header: Sequence[str]) -> str | None:
+def _repeated(header: Sequence[str], asked: frozenset[str]) -> str | None:
+    """Return what is told of columns that are there twice; None where none matters."""
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    known = {*FIELDS}.union(*COLUMNS.values())
-    names = [name for name in twice if re.sub(r"[^a-z]", "", name.lower()) in known]
+    known = {*FIELDS, *COLUMNS}.union(*COLUMNS.values())
+    names = [name for name in twice if name in asked or _bare(name) in known]
     return f"two columns are named {' and '.join(map(repr, names))}" if names else None
 
 
@@ -349,7 +425,7 @@ def _cells(header: Sequence[str], cells: Sequence[str], place: str) -> dict[str,
 
 def _number(cell: Any) -> Any:
     """Return the seconds of a cell, which may be a clock's h:mm:ss; what is neither stays text."""
-    if type(cell) is not str:
+    if type(cell) is not str or "_" in cell:  # Python's own numbers may hold underscores
         return cell
     try:
         return float(cell)
@@ -363,20 +439,23 @@ def _number(cell: Any) -> Any:
 # --- Parquet --------------------------------------------------------------------------------------
 
 
-def _parquet_rows(source: Path) -> Iterator[_Line]:
+def _parquet_rows(source: Path, asked: frozenset[str]) -> Iterator[_Line]:
     import pyarrow as pa  # noqa: PLC0415  (takes a quarter of a second)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     line = 0
     try:
         with pq.ParquetFile(source) as table:
+            if twice := _repeated(table.schema_arrow.names, asked):
+                yield line, Fault("column-repeated", source.name, twice)
+                return
             for batch in table.iter_batches(batch_size=10_000):
                 for row in batch.to_pylist():
                     line += 1
                     yield line, {key: _plain_value(value) for key, value in row.items()}
-    except (pa.ArrowException, OSError, ValueError) as error:
-        told = f"cannot be read as Parquet ({str(error).splitlines()[0]})"
-        yield line, Fault("malformed", source.name, told)
+    except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        yield line, Fault("malformed", source.name, f"cannot be read as Parquet ({reason})")
 
 
 def _plain_value(value: object) -> object:
