@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,9 @@ def lines(file: Path, root: Path) -> Iterator[tuple[int, str | Fault]]:
     """
     name = shown(file, root)
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would never end
+            yield 0, Fault("source-missing", name, "is no file")
+            return
         # Binary, for only "\n" ends a line: text mode would break at what transcripts may hold.
         with file.open("rb") as stream:
             for number, content in enumerate(stream, start=1):

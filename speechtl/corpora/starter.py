@@ -13,8 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechtl.corpus import Corpus
-from speechtl.manifest import read_manifest
 from speechtl.errors import DataError
+from speechtl.manifest import read_manifest
 
 __all__ = ["ROOT", "load"]
 

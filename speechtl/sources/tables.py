@@ -158,6 +158,17 @@ def _columns(
         if field not in found and field not in options.columns:
             looked = f"none of the columns {there} is known to hold it"
             faults.append(Fault("column-missing", place, f"the {field} has no column: {looked}"))
+    # Said once: a table without speakers would have as many faults as rows.
+    faults.extend(
+        Fault(
+            f"{field}-missing", place, f"no column is known to hold the {field}: there are {there}"
+        )
+        for field in ("speaker", "accent")
+        if field not in found
+        and field not in options.patterns
+        and field not in options.columns
+        and getattr(options, field) is None
+    )
     return found, faults
 
 

@@ -219,9 +219,18 @@ def test_what_has_no_column_is_told_beside_rows_that_are_broken(folder: Path) ->
     path = put(folder / "m.csv", "id,speaker\na,ann\nb\n")
     reading = read(path)
     assert told(reading) == [
-        ("column-missing", "m.csv:1"), ("column-missing", "m.csv:1"), ("cell-count", "m.csv:3"),
+        ("column-missing", "m.csv:1"), ("column-missing", "m.csv:1"),
+        ("accent-missing", "m.csv:1"), ("cell-count", "m.csv:3"),
     ]  # fmt: skip
     assert "the audio has no column: none of the columns 'id', 'speaker'" in str(reading.faults[0])
+
+
+def test_a_table_without_speakers_is_told_once_and_options_fill_them_in(folder: Path) -> None:
+    path = put(folder / "m.csv", "id,audio,text\na,a.wav,Aye.\nb,a.wav,No.\n")
+    assert told(read(path)) == [("speaker-missing", "m.csv:1"), ("accent-missing", "m.csv:1")]
+    filled = read(path, speaker="ann", accent="scottish")
+    assert told(filled) == []
+    assert [each.speaker for each in filled.corpus] == ["ann", "ann"]
 
 
 def test_a_message_names_twenty_columns_of_many(folder: Path) -> None:
