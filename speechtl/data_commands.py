@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, overload
 
 import typer
+from rich.cells import cell_len
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from speechtl import progress
 from speechtl.console import EXIT_CODES, HELP, RUNNING, Debug, Quiet, err, out
-from speechtl.errors import ConfigError
-from speechtl.files import write_text
+from speechtl.errors import ConfigError, OutputError
+from speechtl.files import read_text, require_writable, write_text
 
 if TYPE_CHECKING:
+    from speechtl.alignment import Alignment
     from speechtl.models import SpeechModel
     from speechtl.sources import Options, Reading
     from speechtl.splits import SplitPlan
@@ -34,6 +39,9 @@ app = typer.Typer(
     context_settings=HELP,
 )
 
+_LEFT_OUT = 10  # sentences that are told; all are in a file
+_WIDE = 1000  # columns of what is no terminal: a table is as wide as it needs
+
 SOURCE = "What the source does not say itself"
 TEXT = "How transcripts are written"
 SPLITS = "How it is split"
@@ -44,6 +52,7 @@ _Source = Annotated[
         help="A table (.jsonl, .csv, .tsv, .parquet), a TextGrid, .eaf, .srt or .vtt file, a "
         "folder of these, of Kaldi, Common Voice or LJSpeech, or of recordings with a .txt beside "
         "each; KIND:PATH; a corpus' name (see `speechtl corpora`); or hf:ID_OR_FOLDER.",
+        metavar="SOURCE",
         show_default=False,
     ),
 ]
@@ -166,6 +175,7 @@ def check(
         from speechtl import checks  # noqa: PLC0415
         from speechtl.report import findings as told  # noqa: PLC0415
     options = _options(accent, speaker, licence, column, tier, from_path, audio)
+    _require_place(json_file)
     reading = _read(source, kind, options)
     found = checks.check(
         reading,
@@ -175,14 +185,8 @@ def check(
         workers=workers,
         track=progress.silent if quiet else progress.bars(err),
     )
-    if json_file is not None:
-        text = json.dumps(told.as_json(found), ensure_ascii=False, indent=2) + "\n"
-        if str(json_file) == "-":
-            typer.echo(text, nl=False)
-        else:
-            write_text(json_file, text)
-    if str(json_file) != "-":
-        out.print(told.render(found, shown=None if every else 3), highlight=False)
+    if not _wrote_json(json_file, lambda: told.as_json(found)):
+        _say(told.render(found, shown=None if every else 3))
     grades = {fault.grade for fault in found.faults}
     if grades:
         raise typer.Exit(3 if "error" in grades else WARNINGS_ALONE)
@@ -225,16 +229,27 @@ def prepare(
     numbers: Annotated[
         str,
         typer.Option(
-            help="keep, or words: 1984 becomes nineteen eighty-four.", rich_help_panel=TEXT
+            help="What becomes of numbers: keep, or words (1984 becomes nineteen eighty-four).",
+            rich_help_panel=TEXT,
         ),
     ] = "keep",
     punctuation: Annotated[
-        str, typer.Option(help="keep or drop; apostrophes stay.", rich_help_panel=TEXT)
+        str,
+        typer.Option(
+            help="What becomes of punctuation: keep or drop; apostrophes stay.",
+            rich_help_panel=TEXT,
+        ),
     ] = "keep",
-    case: Annotated[str, typer.Option(help="keep, lower or upper.", rich_help_panel=TEXT)] = "keep",
+    case: Annotated[
+        str,
+        typer.Option(
+            help="The case of transcripts: keep, lower or upper.",
+            rich_help_panel=TEXT,
+        ),
+    ] = "keep",
     shares: Annotated[
         str,
-        typer.Option(help="Of the speech, for train, dev and test.", rich_help_panel=SPLITS),
+        typer.Option(help="Shares of the speech for train, dev and test.", rich_help_panel=SPLITS),
     ] = "0.7,0.1,0.2",
     minutes: Annotated[
         str | None,
@@ -255,24 +270,30 @@ def prepare(
     stratify: Annotated[
         str,
         typer.Option(
-            help="accent+sex, accent, sex or none: accent deals each accent's speakers for "
-            "themselves, sex balances the sexes.",
+            help="What is dealt evenly: accent+sex, accent, sex or none. accent deals the speakers "
+            "of each accent for themselves, sex balances the sexes.",
             rich_help_panel=SPLITS,
         ),
     ] = "accent+sex",
     train_speakers: Annotated[
         str | None,
-        typer.Option(help="Who is trained on, separated by commas.", rich_help_panel=SPLITS),
+        typer.Option(
+            help="Speakers to train on, separated by commas; others go to splits for which none "
+            "are named.",
+            rich_help_panel=SPLITS,
+        ),
     ] = None,
     dev_speakers: Annotated[
-        str | None, typer.Option(help="By whom is chosen.", rich_help_panel=SPLITS)
+        str | None, typer.Option(help="The same, to choose by.", rich_help_panel=SPLITS)
     ] = None,
     test_speakers: Annotated[
-        str | None, typer.Option(help="Who is tested.", rich_help_panel=SPLITS)
+        str | None, typer.Option(help="The same, to test.", rich_help_panel=SPLITS)
     ] = None,
     resplit: Annotated[
         bool,
-        typer.Option("--resplit", help="Split anew what has splits.", rich_help_panel=SPLITS),
+        typer.Option(
+            "--resplit", help="Split anew what the source has split.", rich_help_panel=SPLITS
+        ),
     ] = False,
     folds: Annotated[
         int | None,
@@ -326,7 +347,11 @@ def prepare(
 
     Writes manifest.jsonl, data-card.html, .md and .json, and what was
     found, left out and changed (faults, dropped, changes .jsonl).
-    Nothing is sent anywhere.
+    Nothing is sent anywhere. Ends with 3 if what was made has an error
+    that must be mended by hand, such as a speaker in two splits.
+
+    What recordings tell is kept in the user's cache: a prepare that was
+    stopped, or that follows a check, does not listen again.
     """
     with err.status("starting", spinner="dots"):
         from speechtl import preparation  # noqa: PLC0415
@@ -353,24 +378,32 @@ def prepare(
         output,
         settings,
         model=_loaded(model),
+        store=_store(source),
         workers=workers,
         overwrite=overwrite,
         track=progress.silent if quiet else progress.bars(err),
     )
-    out.print(told.render_prepared(made.findings, made.leakage, made.notes), highlight=False)
-    places = "\n".join(f"Wrote {escape(str(path))}" for path in made.files)
-    out.print(places, highlight=False, soft_wrap=True)
+    _say(told.render_prepared(made.findings, made.card, made.leakage, made.notes))
+    _say(_wrote(made.files))
+    _say([Text(f"Data card: {output / 'data-card.html'}", no_wrap=True)])
+    if made.card.errors and "speaker" in settings.split.disjoint:
+        _say([Text("It cannot be trained on before the errors that stay are mended.")])
+        raise typer.Exit(3)
+    _say(told.next_steps(made.corpus, output / preparation.MANIFEST))
 
 
 @app.command(epilog=EXIT_CODES, context_settings=HELP)
 def align(
     recording: Annotated[
-        Path, typer.Argument(help="A recording of any length.", show_default=False)
+        Path,
+        typer.Argument(help="A recording of any length.", metavar="RECORDING", show_default=False),
     ],
     transcript: Annotated[
         Path,
         typer.Argument(
-            help="Its text (UTF-8): a line or a sentence becomes an utterance.", show_default=False
+            help="Its text (UTF-8): a line or a sentence becomes an utterance.",
+            metavar="TRANSCRIPT",
+            show_default=False,
         ),
     ],
     output: Annotated[
@@ -405,7 +438,7 @@ def align(
         ),
     ] = "starter-wav2vec2",
     longest: Annotated[
-        float, typer.Option(help="Seconds of an utterance, at most.", rich_help_panel=RUNNING)
+        float, typer.Option(help="Seconds that an utterance has at most.", rich_help_panel=RUNNING)
     ] = 15.0,
     lowest_score: Annotated[
         float | None,
@@ -424,11 +457,17 @@ def align(
     """
     with err.status("starting", spinner="dots"):
         from speechtl import alignment, preparation  # noqa: PLC0415
-        from speechtl.files import read_text  # noqa: PLC0415
+    preparation.require_no_manifest(output)
+    if speaker is None and not speakers:
+        raise ConfigError(
+            "nothing says who speaks: name the speaker with --speaker, or give --speakers where "
+            "lines of the transcript do (ANNA: hello)"
+        )
+    text = read_text(transcript)
     found = alignment.align(
         _loaded(model),
         recording,
-        read_text(transcript),
+        text,
         speakers=speakers,
         longest_s=longest,
         lowest_score=alignment.LOWEST_SCORE if lowest_score is None else lowest_score,
@@ -436,26 +475,37 @@ def align(
     )
     corpus = alignment.utterances(recording, found, accent=accent, speaker=speaker, licence=licence)
     files = preparation.write_alignment(corpus, found, output)
-    scores = sorted(each.score for each in found.utterances)
-    out.print(
-        f"{len(corpus)} utterances of {sum(each.duration for each in corpus) / 60:.1f} minutes; "
-        f"scores {scores[0]:.2f} to {scores[-1]:.2f}, median {scores[len(scores) // 2]:.2f}"
-        if scores
-        else "no utterance",
-        highlight=False,
-    )
-    for left in found.left_out[:10]:
-        out.print(f"  left out ({left.score:.2f}): {escape(left.text)}", highlight=False)
-    if len(found.left_out) > 10:
-        out.print(f"  and {len(found.left_out) - 10} more sentences left out", highlight=False)
-    unwritten = sum(each.end - each.start for each in found.unwritten)
-    if unwritten:
-        out.print(f"  {unwritten:.1f} s of speech are not in the text", highlight=False)
-    out.print(
-        "\n".join(f"Wrote {escape(str(path))}" for path in files), highlight=False, soft_wrap=True
-    )
+    _say(_aligned(found))
+    _say(_wrote(files))
     if not corpus:
         raise typer.Exit(3)
+    manifest = shlex.quote(str(files[0]))
+    _say([Text(f"Next: python scripts/prepare.py {manifest} --output FOLDER", no_wrap=True)])
+
+
+def _aligned(found: Alignment) -> Iterator[Text]:
+    """Yield what is to be told of an alignment."""
+    scores = sorted(each.score for each in found.utterances)
+    minutes = sum(each.end - each.start for each in found.utterances) / 60
+    yield Text(
+        f"{len(scores)} utterances of {minutes:.1f} minutes; scores {scores[0]:.2f} to "
+        f"{scores[-1]:.2f}, median {scores[len(scores) // 2]:.2f}"
+        if scores
+        else "no utterance"
+    )
+    for left in found.left_out[:_LEFT_OUT]:
+        yield Text(f"  left out ({left.score:.2f}): {left.text}")
+    if len(found.left_out) > _LEFT_OUT:
+        yield Text(f"  and {len(found.left_out) - _LEFT_OUT} more sentences left out")
+    if found.unwritten:
+        unwritten = sum(each.end - each.start for each in found.unwritten)
+        yield Text(f"  {unwritten:.1f} s of speech are not in the text")
+    if found.wildcards:
+        some = ", ".join(found.wildcards[:_LEFT_OUT])
+        yield Text(
+            f"  the model cannot spell {len(found.wildcards)} words, so that anything passes for "
+            f"them: {some}{', …' if len(found.wildcards) > _LEFT_OUT else ''}"
+        )
 
 
 def corpora(
@@ -472,46 +522,97 @@ def corpora(
     """
     from speechtl import corpora as known  # noqa: PLC0415
 
-    table = Table(
-        "name", "corpus", "hours", "speakers", "licence", "here", box=None, pad_edge=False
-    )
-    rows = []
-    for name, corpus in known.KNOWN.items():
-        place = known.whereabouts(name)
-        table.add_row(
-            *map(escape, (name, corpus.title, corpus.hours, corpus.speakers, corpus.licence)),
-            "-" if place is None else escape(str(place)),
-        )
-        rows.append(
-            {
-                "name": name,
-                "title": corpus.title,
-                "hours": corpus.hours,
-                "speakers": corpus.speakers,
-                "licence": corpus.licence,
-                "url": corpus.url,
-                "accents": list(corpus.accents),
-                "how_to_get": corpus.how_to_get,
-                "note": corpus.note,
-                "here": None if place is None else str(place),
-            }
-        )
-    text = json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
-    if json_file is not None and str(json_file) != "-":
-        write_text(json_file, text)
-    if str(json_file) == "-":
-        typer.echo(text, nl=False)
+    _require_place(json_file)
+    rows = [
+        {
+            "name": name,
+            "title": corpus.title,
+            "hours": corpus.hours,
+            "speakers": corpus.speakers,
+            "licence": corpus.licence,
+            "url": corpus.url,
+            "accents": list(corpus.accents),
+            "how_to_get": corpus.how_to_get,
+            "note": corpus.note,
+            "here": None if (place := known.whereabouts(name)) is None else str(place),
+        }
+        for name, corpus in known.KNOWN.items()
+    ]
+    if _wrote_json(json_file, lambda: rows):
         return
-    out.print(table)
-    out.print()
-    for corpus in known.KNOWN.values():
-        out.print(f"[bold]{escape(corpus.name)}[/]  {escape(corpus.how_to_get)}", highlight=False)
-        if corpus.accents:
-            out.print(f"  accents: {escape(', '.join(corpus.accents))}", highlight=False)
-        if corpus.note:
-            out.print(f"  {escape(corpus.note)}", highlight=False)
-        out.print(f"  {escape(corpus.url)}", highlight=False)
-    out.print(f"\nLooked for in {escape(str(known.root()))}", highlight=False, soft_wrap=True)
+    table = Table("name", "hours", "speakers", "licence", "here", box=None, pad_edge=False)
+    for row in rows:
+        cells = [str(row[name]) for name in ("name", "hours", "speakers", "licence")]
+        table.add_row(*map(Text, cells), "yes" if row["here"] else "no")
+    _say([table, Text("")])
+    _say(line for row in rows for line in _about(row))
+    _say([Text(f"Looked for in {known.root()}")])
+
+
+def _about(row: dict[str, Any]) -> Iterator[Text]:
+    """Yield what more is to be told of a known corpus."""
+    yield Text.assemble((row["name"], "bold"), f": {row['title']}")
+    if row["here"]:
+        yield Text(f"  here: {row['here']}")
+    else:
+        yield Text(f"  to have it: {row['how_to_get']}")
+    if row["accents"]:
+        yield Text(f"  accents: {', '.join(row['accents'])}")
+    if row["note"]:
+        yield Text(f"  {row['note']}")
+    yield Text(f"  {row['url']}")
+    yield Text("")
+
+
+# --- what is printed ------------------------------------------------------------------------------
+
+
+def _say(parts: Iterable[Text | Table]) -> None:
+    """Print lines and tables: on a terminal wrapped between words, elsewhere each line whole.
+
+    A place that is broken in two cannot be searched for, nor a command pasted.
+    """
+    for part in parts:
+        if isinstance(part, Table):
+            (out if out.is_terminal else Console(width=_WIDE)).print(part)
+            continue
+        for line in _wrapped(part, out.width) if out.is_terminal and not part.no_wrap else (part,):
+            out.print(line, highlight=False, soft_wrap=True)
+
+
+def _wrapped(line: Text, width: int) -> Iterator[Text]:
+    """Yield a line in pieces of a width, as far as its words allow; all but the first indented."""
+    indent = 2 + len(line.plain) - len(line.plain.lstrip())
+    ends, start, room = [], 0, width
+    for word in re.finditer(r"\S+", line.plain):
+        if start < word.start() and cell_len(line.plain[start : word.end()]) > room:
+            ends.append(word.start())
+            start, room = word.start(), width - indent
+    first, *others = line.divide(ends)
+    yield first
+    yield from (Text(" " * indent) + other for other in others)
+
+
+def _wrote(files: Iterable[Path]) -> Iterator[Text]:
+    return (Text(f"Wrote {path}", no_wrap=True) for path in files)
+
+
+def _require_place(json_file: Path | None) -> None:
+    """Refuse a file of JSON that cannot be written, before anything is looked at."""
+    if json_file is not None and str(json_file) != "-":
+        require_writable(json_file.parent)
+
+
+def _wrote_json(json_file: Path | None, content: Callable[[], object]) -> bool:
+    """Write JSON where it is asked for; return whether standard output has it, and nothing else."""
+    if json_file is None:
+        return False
+    text = json.dumps(content(), ensure_ascii=False, indent=2) + "\n"
+    if str(json_file) != "-":
+        write_text(json_file, text)
+        return False
+    typer.echo(text, nl=False)
+    return True
 
 
 # --- what options mean ----------------------------------------------------------------------------
@@ -557,6 +658,8 @@ def _pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or not value.strip():
             raise ConfigError(f"{option} takes FIELD=VALUE, such as text=sentence; got '{text}'")
+        if name.strip() in found:
+            raise ConfigError(f"{option} names '{name.strip()}' twice; give it once")
         found[name.strip()] = value.strip()
     return found
 
@@ -567,6 +670,8 @@ def _relabelled(given: Sequence[str] | None) -> dict[tuple[str, str | None], str
         field, colon, old = name.partition(":")
         if field not in {"accent", "speaker", "sex", "licence", "split"}:
             raise ConfigError(f"--set takes accent, speaker, sex, licence or split, not '{field}'")
+        if field == "split":
+            _one_of("--set split", value, ("train", "dev", "test"))
         found[field, old if colon else None] = value
     return found
 
@@ -588,8 +693,10 @@ def _plan(
     values: dict[str, Any] = {
         "disjoint": () if apart == "none" else tuple(apart.split("+")),
         "stratify": () if evenly == "none" else tuple(evenly.split("+")),
-        "shares": _numbers("--shares", shares),
-        "minutes": None if minutes is None else _numbers("--minutes", minutes, open_ended=True),
+        "shares": _numbers("--shares", shares, "0.7,0.1,0.2"),
+        "minutes": None
+        if minutes is None
+        else _numbers("--minutes", minutes, "60,5,15", is_open=True),
         "speakers": {name: _listed(text) for name, text in named.items() if text is not None},
         "seed": seed,
         "resplit": resplit,
@@ -597,14 +704,16 @@ def _plan(
     return SplitPlan(**values)
 
 
-def _numbers(option: str, text: str, *, open_ended: bool = False) -> tuple[float | None, ...]:
+def _numbers(
+    option: str, text: str, example: str, *, is_open: bool = False
+) -> tuple[float | None, ...]:
     parts = [part.strip() for part in text.split(",")]
     try:
-        found = tuple(None if open_ended and part == "-" else float(part) for part in parts)
+        found = tuple(None if is_open and part == "-" else float(part) for part in parts)
     except ValueError:
         found = ()
     if len(found) != 3:
-        raise ConfigError(f"{option} takes three numbers, such as 60,5,15; got '{text}'")
+        raise ConfigError(f"{option} takes three numbers, such as {example}; got '{text}'")
     return found
 
 
@@ -641,12 +750,21 @@ def _loaded(model: str | None) -> SpeechModel | None:
         return models.load(model, device=models.pick_device("auto"))
 
 
-def _store(source: str) -> Path:
-    """Return the file in the user's cache that keeps what a source's recordings tell."""
+def _store(source: str) -> Path | None:
+    """Return the file in the user's cache that keeps what a source's recordings tell.
+
+    It is None where none can be written: then nothing is kept.
+    """
     from speechtl.features.cache import default_folder  # noqa: PLC0415
 
-    path = Path(source)
+    path = Path(source).expanduser()
     name = str(path.resolve()) if path.exists() else source
+    folder = default_folder() / "recordings"
+    try:
+        require_writable(folder)
+    except OutputError as error:
+        err.print(f"what recordings tell is not kept: {escape(str(error))}", soft_wrap=True)
+        return None
     return (
-        default_folder() / "recordings" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.jsonl"
+        folder / f"{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:16]}.jsonl"
     )

@@ -154,7 +154,7 @@ def next_steps(corpus: Corpus, manifest: Path) -> Iterator[Text]:
     if why:
         command += f" --folds {min(_FOLDS, speakers)}"
         yield Text(f"{why}; --folds tests all {speakers}, each once.")
-    yield Text(f"Next: {command}")
+    yield Text(f"Next: {command}", no_wrap=True)
 
 
 def _notes(notes: Iterable[str]) -> Iterator[Text]:
