@@ -107,6 +107,14 @@ _Audio = Annotated[
         help="The folder of the recordings, where they lie elsewhere.", rich_help_panel=SOURCE
     ),
 ]
+_Limit = Annotated[
+    int | None,
+    typer.Option(
+        help="Take this many utterances at most; of a data set on the hub no more is fetched.",
+        rich_help_panel=SOURCE,
+        min=1,
+    ),
+]
 _Model = Annotated[
     str | None,
     typer.Option(
@@ -136,6 +144,7 @@ def check(
     tier: _Tier = None,
     from_path: _FromPath = None,
     audio: _Audio = None,
+    limit: _Limit = None,
     model: _Model = None,
     listen: Annotated[
         bool,
@@ -176,7 +185,7 @@ def check(
         from speechtl.report import findings as told  # noqa: PLC0415
     options = _options(accent, speaker, licence, column, tier, from_path, audio)
     _require_place(json_file)
-    reading = _read(source, kind, options)
+    reading = _read(source, kind, options, limit)
     found = checks.check(
         reading,
         recordings=listen,
@@ -212,6 +221,7 @@ def prepare(
     tier: _Tier = None,
     from_path: _FromPath = None,
     audio: _Audio = None,
+    limit: _Limit = None,
     accents: Annotated[
         str | None,
         typer.Option(help="Keep these accents alone, separated by commas.", rich_help_panel=SOURCE),
@@ -374,7 +384,7 @@ def prepare(
         folds=folds,
     )
     made = preparation.prepare(
-        _read(source, kind, options),
+        _read(source, kind, options, limit),
         output,
         settings,
         model=_loaded(model),
@@ -727,12 +737,13 @@ def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(entry.strip() for entry in (text or "").split(",") if entry.strip())
 
 
-def _read(source: str, kind: str | None, options: Options) -> Reading:
+def _read(source: str, kind: str | None, options: Options, limit: int | None) -> Reading:
     from speechtl import corpora as known  # noqa: PLC0415
     from speechtl import sources  # noqa: PLC0415
 
+    named = source if kind is None else f"{sources.known_kind(kind)}:{source}"
     with err.status(f"reading {escape(source)}", spinner="dots"):
-        return known.read(source, options) if kind is None else sources.read(source, kind, options)
+        return known.read(named, options, limit=limit)
 
 
 @overload

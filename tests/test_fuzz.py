@@ -709,12 +709,12 @@ def _require(found: Mapping[str, Any], *, cases: int) -> None:
 
 @pytest.fixture(scope="module")
 def few() -> dict[str, dict[str, Any]]:
-    return _run("60", "0")
+    return _run("30", "0")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_broken_is_read_or_refused(kind: str, few: dict[str, dict[str, Any]]) -> None:
-    _require(few[kind], cases=300 if kind == "audio" else 60)
+    _require(few[kind], cases=150 if kind == "audio" else 30)
 
 
 @pytest.mark.slow

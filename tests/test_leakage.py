@@ -181,7 +181,7 @@ def two_lists_of_sentences(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     return [" ".join(each) for each in first], [" ".join(each) for each in second]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(two_lists_of_sentences())
 @example((["a b c d e", "a b c d"], ["e a b c d", "b a c d", "a b c d e f"]))
 def test_what_is_found_is_what_comparing_each_with_each_finds(
@@ -216,7 +216,7 @@ def sentence_and_its_neighbours(draw: st.DrawFn) -> tuple[str, list[str]]:
     return " ".join(words), others
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(sentence_and_its_neighbours())
 def test_the_nearest_of_long_sentences_is_found(drawn: tuple[str, list[str]]) -> None:
     sentence, others = drawn
@@ -294,6 +294,7 @@ def test_many_sentences_of_few_words_are_compared_in_two_seconds() -> None:
     assert found.near_prompts == len(alike) - found.prompts > 10_000
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_digit_strings_are_compared_in_two_seconds() -> None:
     rng = np.random.default_rng(0)
     digits = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -380,7 +381,7 @@ def test_sets_are_compared_in_the_order_that_is_asked_for_and_only_where_they_ar
     assert overlaps({}, pairs, digest=digest) == ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_what_two_sets_share_does_not_depend_on_what_else_is_compared(data: st.DataObject) -> None:
     few = st.sampled_from(["p", "q", "r"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechtl.text.plain import plain
@@ -58,6 +58,7 @@ def test_case_is_changed_where_it_is_asked_for() -> None:
     assert Spelling(case="keep")("Aye")[0] == "Aye"
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=60))
 def test_tidying_is_stable_and_loses_no_word(text: str) -> None:
     tidy, _ = Spelling()(text)
@@ -65,6 +66,7 @@ def test_tidying_is_stable_and_loses_no_word(text: str) -> None:
     assert plain(tidy) == plain(text)
 
 
+@settings(max_examples=50)
 @given(st.text(alphabet="0123456789.,:/-£$%st a", max_size=30))
 def test_any_digits_are_spelled_or_left_without_an_error(text: str) -> None:
     assert isinstance(spell_numbers(text), str)

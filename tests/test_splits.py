@@ -143,7 +143,7 @@ def may_be_refused(corpus: Corpus, plan: SplitPlan) -> bool:
     return plan.disjoint == ("speaker", "prompt") or len(corpus) < 3
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(_corpora, _plans, st.randoms(use_true_random=False))
 def test_whatever_the_corpus_each_utterance_is_in_one_split_or_left_out_and_the_order_is_nothing(
     corpus: Corpus, plan: SplitPlan, order: random.Random

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from speechtl.files import read_jsonl, write_jsonl
 from speechtl.errors import DataError
+from speechtl.files import read_jsonl, write_jsonl
 
 __all__ = [
     "SETS",

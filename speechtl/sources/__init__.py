@@ -19,7 +19,18 @@ from speechtl.errors import ConfigError, DataError
 from speechtl.faults import Fault
 from speechtl.sources.rows import FIELDS, Options, Places, Reading, Row, build
 
-__all__ = ["FIELDS", "KINDS", "Options", "Places", "Reading", "Row", "build", "guess", "read"]
+__all__ = [
+    "FIELDS",
+    "KINDS",
+    "Options",
+    "Places",
+    "Reading",
+    "Row",
+    "build",
+    "guess",
+    "known_kind",
+    "read",
+]
 
 KINDS = {
     "table": "tables",
@@ -60,7 +71,7 @@ def read(source: str | Path, kind: str | None = None, options: Options | None = 
             reading's `faults` instead.
     """
     path = _there(source)
-    kind = guess(path) if kind is None else _checked(kind)
+    kind = guess(path) if kind is None else known_kind(kind)
     options = options or Options()
     rows: _Rows = importlib.import_module(f"speechtl.sources.{KINDS[kind]}").rows
     notes: list[str] = []
@@ -108,7 +119,12 @@ def _there(source: str | Path) -> Path:
     return path
 
 
-def _checked(kind: str) -> str:
+def known_kind(kind: str) -> str:
+    """Return the name of a kind of source.
+
+    Raises:
+        ConfigError: No kind has it; a near one is named.
+    """
     if kind in KINDS:
         return kind
     close = difflib.get_close_matches(kind, KINDS, n=1)
@@ -155,4 +171,4 @@ def _of_folder(path: Path) -> str | None:
     marked = [kind for suffix, kind in _IN_FOLDER.items() if suffix in seen]
     if marked:
         return marked[0]
-    return "folder" if seen & AUDIO_SUFFIXES else None
+    return "folder" if seen & (AUDIO_SUFFIXES | {".txt", ".lab"}) else None

@@ -104,7 +104,12 @@ def rows(source: Path, options: Options, notes: list[str]) -> Iterator[Row | Fau
     _tell(columns, notes, options)
     shape = _shape(columns, source.suffix.lower())
     for line, row in itertools.chain(first, found):
-        yield row if isinstance(row, Fault) else Row(source, line, shape(row))
+        if isinstance(row, Fault):
+            yield row
+        elif options.audio is None:
+            yield Row(source, line, shape(row))
+        else:
+            yield Row(source, line, _elsewhere(shape(row), options.audio))
 
 
 def _rows_of(source: Path, asked: frozenset[str]) -> Iterator[_Line]:
@@ -222,6 +227,14 @@ def _shape(columns: Mapping[str, str], suffix: str) -> Callable[[dict[str, Any]]
         return values
 
     return shape
+
+
+def _elsewhere(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a row whose recording lies in the folder that a person named."""
+    audio = values.get("audio")
+    if not isinstance(audio, str) or _blank(audio):
+        return values
+    return values | {"audio": str(folder.expanduser().absolute() / audio.replace("\\", "/"))}
 
 
 def _blank(value: object) -> bool:

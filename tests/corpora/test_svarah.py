@@ -127,7 +127,5 @@ def test_it_is_fetched_from_the_hub_or_told_that_its_terms_must_be_accepted(
         raise OSError("403 Client Error\nand more")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", gated)
-    with pytest.raises(
-        DataError, match=r"cannot be loaded: 403 Client Error\. .*accept its terms"
-    ):
+    with pytest.raises(DataError, match=r"cannot be loaded: 403 Client Error\. .*accept its terms"):
         corpora.load("svarah")

@@ -244,7 +244,7 @@ def test_without_clips_there_is_one_fault(tmp_path: Path) -> None:
     assert _told(_read(tmp_path)) == [("source-missing", "clips")]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=100), st.binary(max_size=100))
 def test_any_bytes_give_rows_or_faults(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, reported: bytes

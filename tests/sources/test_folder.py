@@ -233,7 +233,7 @@ def test_a_copied_recording_is_found_by_the_end_of_its_path(tmp_path: Path) -> N
     assert moved("/old/2.wav", tmp_path) == "/old/2.wav"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_any_bytes_give_rows_or_faults(
     tmp_path_factory: pytest.TempPathFactory, text: bytes, listed: bytes

@@ -249,7 +249,7 @@ def test_a_folder_without_text_is_told(tmp_path: Path) -> None:
     assert _told(_read(folder)) == [("source-missing", "text")]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.binary(max_size=60), min_size=5, max_size=5))
 def test_any_bytes_give_rows_or_faults(
     tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]

@@ -130,7 +130,7 @@ def test_recordings_may_lie_elsewhere(tmp_path: Path) -> None:
     assert _read(folder, audio=elsewhere).require()[0].audio == elsewhere / "a.wav"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=100))
 def test_any_bytes_give_rows_or_faults(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

@@ -203,7 +203,7 @@ _ROWS = st.dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(_ROWS.map(lambda row: json.dumps(row).encode()) | st.binary(max_size=40)))
 def test_any_lines_give_rows_or_faults(
     tmp_path_factory: pytest.TempPathFactory, content: list[bytes]

@@ -225,6 +225,14 @@ def test_what_has_no_column_is_told_beside_rows_that_are_broken(folder: Path) ->
     assert "the audio has no column: none of the columns 'id', 'speaker'" in str(reading.faults[0])
 
 
+def test_recordings_may_lie_in_another_folder(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    write(elsewhere / "deep" / "b.wav", np.zeros(800, dtype=np.float32))
+    path = put(folder / "m.csv", "id,audio,text,speaker,accent\na,deep/b.wav,Aye.,ann,scottish\n")
+    assert told(read(path)) == [("audio-missing", "m.csv:2")]
+    assert read(path, audio=elsewhere).corpus[0].audio == (elsewhere / "deep" / "b.wav").resolve()
+
+
 def test_a_table_without_speakers_is_told_once_and_options_fill_them_in(folder: Path) -> None:
     path = put(folder / "m.csv", "id,audio,text\na,a.wav,Aye.\nb,a.wav,No.\n")
     assert told(read(path)) == [("speaker-missing", "m.csv:1"), ("accent-missing", "m.csv:1")]
