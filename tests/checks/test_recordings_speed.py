@@ -81,7 +81,8 @@ def test_listening_takes_at_most_half_more_than_decoding(
     wall, processors = ratios(utterances, tmp_path, rounds=9)
     with capsys.disabled():
         print(f"\n{kind}: {wall:.2f} times the time of decoding, {processors:.2f} of processors")
-    assert min(wall, processors) <= 1.5
+    # By the clock two threads take a little more: they wait for the interpreter's lock.
+    assert processors <= 1.5
 
 
 def test_listening_to_the_starter_corpus_takes_less_than_twice_as_long_as_decoding(
