@@ -32,7 +32,6 @@ __all__ = [
     "read",
     "resample",
     "signal_to_noise_db",
-    "trim_silence",
     "write",
 ]
 
@@ -235,26 +234,6 @@ def resample(waveform: Waveform, *, source_rate: int) -> Waveform:
 
     tensor = sinc_resample(torch.from_numpy(waveform), source_rate, SAMPLE_RATE)
     return np.asarray(tensor.numpy(), dtype=np.float32)
-
-
-def trim_silence(waveform: Waveform, *, top_db: float) -> Waveform:
-    """Return a waveform `(samples,)` without the quiet stretches at its two ends.
-
-    Args:
-        waveform: Float samples `(samples,)`.
-        top_db: A frame (2048 samples, every 512) is quiet when it lies more than this many decibels
-            below the loudest one; positive. A waveform of digital silence is returned whole.
-
-    Raises:
-        ValueError: The waveform is not one-dimensional, or `top_db` is not positive.
-    """
-    _require_mono(waveform)
-    if not top_db > 0:
-        raise ValueError(f"top_db must be a positive number of decibels, got {top_db}")
-    import librosa  # noqa: PLC0415  (brings numba, scipy and scikit-learn)
-
-    trimmed, _ = librosa.effects.trim(waveform, top_db=top_db)
-    return np.array(trimmed, dtype=np.float32)
 
 
 def signal_to_noise_db(waveform: Waveform) -> float | None:

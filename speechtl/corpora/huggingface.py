@@ -23,15 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from speechtl import hub
-from speechtl.audio import AUDIO_SUFFIXES
 from speechtl.corpus import Corpus, Utterance
 from speechtl.errors import ConfigError, DataError
 from speechtl.faults import Fault, data_error
-from speechtl.files import replacing
+from speechtl.sources.tables import CACHE, stored
 
 __all__ = ["CACHE", "load"]
-
-CACHE = Path("~/.cache/speechtl/corpora")
 
 _COLUMNS = {
     "audio": ("audio",),
@@ -62,7 +59,6 @@ _LICENCES = {
     "ylacombe/english_dialects": "CC-BY-SA-4.0",
     "edinburghcstr/edacc": "CC-BY-SA-4.0",
 }
-_MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
 _SAVED = ("state.json", "dataset_dict.json")  # what save_to_disk leaves in its folder
 _DATA = (".parquet", ".arrow")
 _LISTED = 10
@@ -213,15 +209,7 @@ class _Reader:
         encoded: bytes | None = content["bytes"]
         if not encoded:
             return Path(content["path"]).resolve()
-        suffix = Path(content["path"] or "").suffix.lower()
-        if suffix not in AUDIO_SUFFIXES:
-            kinds = (kind for magic, kind in _MAGIC.items() if encoded.startswith(magic))
-            suffix = next(kinds, ".wav")
-        path = self.folder / f"{hashlib.sha256(encoded).hexdigest()}{suffix}"
-        if not path.is_file():
-            with replacing(path) as partial:
-                partial.write_bytes(encoded)
-        return path
+        return stored(encoded, content["path"], self.folder)
 
 
 def load(
