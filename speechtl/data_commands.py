@@ -25,6 +25,7 @@ from speechtl.files import read_text, require_writable, write_text
 if TYPE_CHECKING:
     from speechtl.alignment import Alignment
     from speechtl.models import SpeechModel
+    from speechtl.preparation import Preparation, Prepared
     from speechtl.sources import Options, Reading
     from speechtl.splits import SplitPlan
 
@@ -396,7 +397,7 @@ def prepare(
     _say(told.render_prepared(made.findings, made.card, made.leakage, made.notes))
     _say(_wrote(made.files))
     _say([Text(f"Data card: {output / 'data-card.html'}", no_wrap=True)])
-    if made.card.errors and "speaker" in settings.split.disjoint:
+    if _stays_wrong(made, settings):
         _say([Text("It cannot be trained on before the errors that stay are mended.")])
         raise typer.Exit(3)
     _say(told.next_steps(made.corpus, output / preparation.MANIFEST))
@@ -516,6 +517,12 @@ def _aligned(found: Alignment) -> Iterator[Text]:
             f"  the model cannot spell {len(found.wildcards)} words, so that anything passes for "
             f"them: {some}{', …' if len(found.wildcards) > _LEFT_OUT else ''}"
         )
+
+
+def _stays_wrong(made: Prepared, settings: Preparation) -> bool:
+    """Return whether what was made has an error that was not asked for."""
+    asked = set() if "speaker" in settings.split.disjoint else {"split-speaker"}
+    return any(fault.grade == "error" and fault.kind not in asked for fault in made.card.faults)
 
 
 def corpora(

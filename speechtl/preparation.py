@@ -149,6 +149,9 @@ def prepare(
     """
     earlier = _require_free(output, reading, overwrite=overwrite)
     reading = _of_accents(_relabelled(reading, settings.relabelled), settings.accents)
+    if settings.split.resplit:  # what two of the old splits share is no fault of the new ones
+        unsplit = Corpus(replace(each, split=None) for each in reading.corpus)
+        reading = replace(reading, corpus=unsplit)
     _require_splittable(reading.corpus, settings)
     reading, changes = _spelled(reading, settings.spelling, model)
     findings = checks.check(reading, model=model, store=store, workers=workers, track=track)
@@ -429,8 +432,14 @@ def _require_splittable(corpus: Corpus, settings: Preparation) -> None:
         except DataError:
             return 0.0
 
-    if corpus:
+    if not corpus:
+        return
+    try:
         _split(corpus, settings, {each.id: length(each) for each in corpus})
+    except DataError:
+        # Whether these can be made depends on the lengths, which are not known yet.
+        if settings.folds is None and "prompt" not in settings.split.disjoint:
+            raise
 
 
 def _spelled(

@@ -447,6 +447,11 @@ def _free(corpus: Corpus, plan: SplitPlan) -> list[bool]:
             "speakers are named, and the corpus has splits already; --resplit deals all of it anew"
         )
     free = [each.split is None for each in corpus]
+    if not any(free) and ("prompt" in plan.disjoint or plan.minutes is not None):
+        asked = "disjoint sentences are" if "prompt" in plan.disjoint else "minutes are"
+        raise ConfigError(
+            f"{asked} asked for, and the corpus has splits already; --resplit deals all of it anew"
+        )
     if any(free) and plan.disjoint != ("speaker",):
         raise ConfigError(
             "some accents have splits already, and the others can only be dealt by speaker beside "

@@ -32,7 +32,8 @@ def test_numbers_become_the_words_that_are_said(text: str, spelled: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["the M25", "1/2 a pound", "0131 496 0000", "3-4", "12345678901234567890", "v1.2.3"]
+    "text",
+    ["$5 million", "£0.5", "5'10", "the M25", "1/2 a pound", "0131 496 0000", "3-4", "9" * 20],
 )
 def test_what_could_be_read_in_several_ways_is_left(text: str) -> None:
     assert spell_numbers(text) == text
@@ -41,7 +42,8 @@ def test_what_could_be_read_in_several_ways_is_left(text: str) -> None:
 def test_a_transcript_is_made_tidy_and_each_change_is_named() -> None:
     text, changed = Spelling()("  cafe\u0301 \u200bau\tlait ")
     assert text == "caf\u00e9 au lait"
-    assert changed == ("composition", "invisible", "spaces")
+    assert changed == ("invisible", "composition", "spaces")
+    assert Spelling()("e\u200b\u0301")[0] == "\u00e9", "what stood between is gone first"
     assert Spelling()("och aye") == ("och aye", ())
 
 
@@ -58,7 +60,7 @@ def test_case_is_changed_where_it_is_asked_for() -> None:
     assert Spelling(case="keep")("Aye")[0] == "Aye"
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=60))
 def test_tidying_is_stable_and_loses_no_word(text: str) -> None:
     tidy, _ = Spelling()(text)
@@ -66,7 +68,7 @@ def test_tidying_is_stable_and_loses_no_word(text: str) -> None:
     assert plain(tidy) == plain(text)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.text(alphabet="0123456789.,:/-£$%st a", max_size=30))
 def test_any_digits_are_spelled_or_left_without_an_error(text: str) -> None:
     assert isinstance(spell_numbers(text), str)

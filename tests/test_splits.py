@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -686,6 +687,18 @@ def test_a_set_that_is_only_scored_and_an_accent_of_two_speakers_lack_nothing() 
 
 
 # --- as runs have always dealt --------------------------------------------------------------------
+
+
+def test_what_existing_splits_cannot_give_is_refused() -> None:
+    placed = Corpus(
+        replace(each, split=("train", "dev", "test")[index % 3])
+        for index, each in enumerate(speakers([1] * 9))
+    )
+    for plan in (SplitPlan(disjoint=("speaker", "prompt")), SplitPlan(minutes=(None, 1, 1))):
+        with pytest.raises(ConfigError, match="has splits already; --resplit"):
+            split(placed, plan, duration=length)
+        assert split(placed, replace(plan, resplit=True), duration=length).corpus
+    assert split(placed, SplitPlan(disjoint=()), duration=length).corpus == placed
 
 
 def test_runs_refuse_what_they_did() -> None:

@@ -47,7 +47,7 @@ _GARBLED = re.compile(
     r"|[\x80-\x84\x86-\x9f]|[A-Za-z]\?[a-z]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[nrt](?![a-z])"
 )
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
+    r"[\x00-\x08\x0e-\x1f\x7f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
 _SPACES = re.compile(r"^\s|\s$|\s\s|[\t\n\r\x0b\x0c\x85\u00a0\u2028\u2029]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")

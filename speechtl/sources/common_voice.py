@@ -167,7 +167,9 @@ class _Table:
         if stem:
             values.setdefault("id", stem.replace("\\", "/").rpartition("/")[2])
             name = f"{stem}.{changed[kind] or kind}"
-            values["audio"] = os.path.join(self.clips, name)  # noqa: PTH118  (a tenth of the time)
+            # What leads out is left relative, so that it is told.
+            folder = self.clips if ".." not in name else "clips"
+            values["audio"] = os.path.join(folder, name)  # noqa: PTH118  (a tenth of the time)
         if self.split is not None:
             values.setdefault("split", self.split)
         if "sex" in values:

@@ -265,10 +265,12 @@ class _Check:
         path: Path | None = None
         if type(audio) is str or isinstance(audio, Path):
             located = self._recordings.find(str(audio))
-            if isinstance(located, Path):
+            if not isinstance(located, Path):
+                found.append(located)
+            elif _is_utf8(str(located)):
                 path = located
             else:
-                found.append(located)
+                found.append(("audio-path", f"audio {audio!a} has a name that is not UTF-8"))
         if found or path is None:
             self._keep(row, values, found)
             return
@@ -475,6 +477,10 @@ def _spellings(given: str) -> Iterator[str]:
         if spelling not in tried:
             tried.add(spelling)
             yield spelling
+
+
+def _is_utf8(name: str) -> bool:
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _outside(given: str, root: Path) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from speechtl.audio import AUDIO_SUFFIXES
 from speechtl.errors import DataError
 from speechtl.faults import Fault
 from speechtl.files import replacing
+from speechtl.sources.folder import moved
 from speechtl.sources.rows import FIELDS, Options, Row
 
 __all__ = ["CACHE", "COLUMNS", "SUFFIXES", "rows", "stored"]
@@ -73,7 +74,7 @@ _CLOCK = re.compile(r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)", re.ASCII)
 _LONGEST_CELL = 1_000_000  # characters; an unmatched quotation mark makes one cell of what follows
 _LONGEST_LINE = 10_000_000  # bytes; what is no table may have no line end at all
 _MOST_NAMES, _LONGEST_NAME = 20, 60  # of columns in a message, and characters of each
-_MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
+_MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff": ".mp3"}
 
 _Line = tuple[int, dict[str, Any] | Fault]
 
@@ -234,7 +235,7 @@ def _elsewhere(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     audio = values.get("audio")
     if not isinstance(audio, str) or _blank(audio):
         return values
-    return values | {"audio": str(folder.expanduser().absolute() / audio.replace("\\", "/"))}
+    return values | {"audio": moved(audio, folder.expanduser().absolute())}
 
 
 def _blank(value: object) -> bool:

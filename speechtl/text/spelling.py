@@ -19,16 +19,17 @@ from speechtl.text.plain import plain
 
 __all__ = ["Spelling", "spell_numbers"]
 
-_INVISIBLE = re.compile(r"[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_INVISIBLE = re.compile(r"[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")  # some part words
 _PUNCTUATION = re.compile(r"[^\w\s'-]|_")
 
 # What stands before or behind a number and makes it no plain one: letters, digits, and what joins
 # them in dates, fractions, telephone and version numbers.
-_ALONE_BEFORE = r"(?<![\w.,:/\-+])"
-_ALONE_BEHIND = r"(?![\w/])(?![.,:\-]\d)"
+_ALONE_BEFORE = r"(?<![\w.,:/\-+£$€'’])"
+_ALONE_BEHIND = r"(?![\w/'’])(?![.,:\-]\d)"
+_NO_SCALE = r"(?!\s?(?:hundred|thousand|million|billion|trillion|[mbk]n?)\b)"
 _GROUPED = r"\d{1,3}(?:,\d{3})+|\d+"
-_MONEY = re.compile(rf"{_ALONE_BEFORE}([£$€])({_GROUPED})(?:\.(\d\d))?{_ALONE_BEHIND}")
+_MONEY = re.compile(rf"{_ALONE_BEFORE}([£$€])({_GROUPED})(?:\.(\d\d))?{_ALONE_BEHIND}{_NO_SCALE}")
 _PERCENT = re.compile(rf"{_ALONE_BEFORE}({_GROUPED})(\.\d+)?\s?%")
 _CLOCK = re.compile(rf"{_ALONE_BEFORE}([01]?\d|2[0-3]):([0-5]\d){_ALONE_BEHIND}")
 _ORDINAL = re.compile(rf"{_ALONE_BEFORE}({_GROUPED})(?:st|nd|rd|th)\b", re.IGNORECASE)
@@ -75,8 +76,8 @@ class Spelling:
         return text, tuple(changed)
 
     def _steps(self) -> Iterable[tuple[str, Callable[[str], str]]]:
-        yield "composition", lambda text: unicodedata.normalize("NFC", text)
         yield "invisible", lambda text: _CONTROL.sub(" ", _INVISIBLE.sub("", text))
+        yield "composition", lambda text: unicodedata.normalize("NFC", text)
         yield "spaces", lambda text: " ".join(text.split())
         if self.numbers == "words":
             yield "numbers", spell_numbers

@@ -231,6 +231,11 @@ def test_recordings_may_lie_in_another_folder(folder: Path, tmp_path: Path) -> N
     path = put(folder / "m.csv", "id,audio,text,speaker,accent\na,deep/b.wav,Aye.,ann,scottish\n")
     assert told(read(path)) == [("audio-missing", "m.csv:2")]
     assert read(path, audio=elsewhere).corpus[0].audio == (elsewhere / "deep" / "b.wav").resolve()
+    moved = put(folder / "n.csv", "id,audio,text,speaker,accent\na,/old/b.wav,Aye.,ann,scottish\n")
+    assert read(moved, audio=elsewhere / "deep").corpus[0].audio.name == "b.wav"
+    write(tmp_path / "secret.wav", np.zeros(800, dtype=np.float32))
+    out = put(folder / "o.csv", "id,audio,text,speaker,accent\na,../secret.wav,Aye.,ann,scottish\n")
+    assert not read(out, audio=elsewhere).corpus, "no path leads out"
 
 
 def test_a_table_without_speakers_is_told_once_and_options_fill_them_in(folder: Path) -> None:
