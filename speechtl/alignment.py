@@ -54,6 +54,7 @@ __all__ = [
     "Heard",
     "LeftOut",
     "align",
+    "names_speakers",
     "utterances",
 ]
 
@@ -192,6 +193,12 @@ class Alignment:
     unwritten: tuple[Heard, ...]
     wildcards: tuple[str, ...]
     largest_trellis: int
+
+
+def names_speakers(transcript: str) -> bool:
+    """Return whether most lines of a transcript begin with a name, as `align` takes it."""
+    lines = [line for line in transcript.splitlines() if line.strip()]
+    return len(lines) > 1 and 2 * sum(map(bool, map(_NAMED.match, lines))) > len(lines)
 
 
 def utterances(

@@ -578,7 +578,7 @@ def data_card(
         lengths=_lengths(seconds) if len(corpus) else None,
         text=_text(corpus, seconds.sum() / 60) if len(corpus) else None,
         recordings=_recordings(heard, cut=sum("silence" in each.name for each in changes)),
-        left_out=len(dropped),
+        left_out=len({(each.place, each.utterance) for each in dropped}),
         dropped=_groups(dropped, lambda _: "error", shown=SHOWN if named else 0),
         changed=len({each.utterance for each in changes}),
         changes=_change_groups(changes, shown=SHOWN if named else 0),

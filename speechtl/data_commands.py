@@ -400,7 +400,7 @@ def prepare(
     if _stays_wrong(made, settings):
         _say([Text("It cannot be trained on before the errors that stay are mended.")])
         raise typer.Exit(3)
-    _say(told.next_steps(made.corpus, output / preparation.MANIFEST))
+    _say(told.next_steps(made.corpus, output / preparation.MANIFEST, folds=folds))
 
 
 @app.command(epilog=EXIT_CODES, context_settings=HELP)
@@ -475,6 +475,8 @@ def align(
             "lines of the transcript do (ANNA: hello)"
         )
     text = read_text(transcript)
+    if not speakers and alignment.names_speakers(text):
+        _say([Text("Most lines begin with a name and a colon: --speakers takes it for a speaker.")])
     found = alignment.align(
         _loaded(model),
         recording,

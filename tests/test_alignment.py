@@ -362,3 +362,9 @@ def test_an_hour_takes_a_tenth_of_its_time_and_bounded_memory(tmp_path: Path) ->
     assert megabytes < 300
     assert seconds < said[-1].end / 10
     assert trellis <= alignment.LARGEST_TRELLIS
+
+
+def test_lines_that_begin_with_names_are_noticed() -> None:
+    assert alignment.names_speakers("ANNA: hello there\n\nBEN: aye\nand so on\n")
+    assert not alignment.names_speakers("he said: hello\nand she said so\nand so on")
+    assert not alignment.names_speakers("ANNA: alone")

@@ -126,7 +126,7 @@ def render_prepared(
     yield Text("")
 
 
-def next_steps(corpus: Corpus, manifest: Path) -> Iterator[Text]:
+def next_steps(corpus: Corpus, manifest: Path, *, folds: int | None = None) -> Iterator[Text]:
     """Yield what to type next, to adapt to the accent that has most utterances of those that can.
 
     Where few speakers or none are tested, it is folds, which test all.
@@ -134,6 +134,7 @@ def next_steps(corpus: Corpus, manifest: Path) -> Iterator[Text]:
     Args:
         corpus: What was prepared.
         manifest: Its file.
+        folds: How many folds were asked for.
     """
     accents = sorted(corpus.by("accent").items(), key=lambda item: -len(item[1]))
     able = [(name, part) for name, part in accents if len(part.speakers) >= len(SPLITS)]
@@ -151,7 +152,9 @@ def next_steps(corpus: Corpus, manifest: Path) -> Iterator[Text]:
         why = "Train, dev or test is empty"
     elif tested < min(VERDICT_SPEAKERS, speakers):
         why = f"{_count(tested, 'test speaker')}: too few for a verdict"
-    if why:
+    if folds is not None:
+        command += f" --folds {folds}"
+    elif why:
         command += f" --folds {min(_FOLDS, speakers)}"
         yield Text(f"{why}; --folds tests all {speakers}, each once.")
     yield Text(f"Next: {command}", no_wrap=True)

@@ -186,7 +186,7 @@ def build(
     with _no_collection():
         for row in rows:
             check(row)
-    if not check.utterances and not check.faults:
+    if not check.utterances and all(fault.grade != "error" for fault in check.faults):
         check.faults.append(Fault("empty-source", source, "there is no utterance in it"))
     return Reading(
         source=source,

@@ -408,7 +408,7 @@ def _records(
                 told = "a line end of old Macs stands in it, outside of quotation marks"
             yield line, Fault("malformed", f"{name}:{line}", told)
         else:
-            if cells:
+            if any(map(str.strip, cells)):  # spreadsheets leave empty rows behind
                 yield line, cells
 
 

@@ -238,6 +238,12 @@ def test_recordings_may_lie_in_another_folder(folder: Path, tmp_path: Path) -> N
     assert not read(out, audio=elsewhere).corpus, "no path leads out"
 
 
+def test_empty_rows_that_spreadsheets_leave_are_none(folder: Path) -> None:
+    path = put(folder / "m.csv", "id;audio;text;speaker;accent\na;a.wav;Aye.;ann;x\n;;;;\n; ;;;\n")
+    assert told(read(path)) == []
+    assert len(read(path).corpus) == 1
+
+
 def test_a_table_without_speakers_is_told_once_and_options_fill_them_in(folder: Path) -> None:
     path = put(folder / "m.csv", "id,audio,text\na,a.wav,Aye.\nb,a.wav,No.\n")
     assert told(read(path)) == [("speaker-missing", "m.csv:1"), ("accent-missing", "m.csv:1")]
