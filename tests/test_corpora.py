@@ -210,6 +210,21 @@ def test_rows_without_speaker_or_accent_are_all_told(
     ]
 
 
+def test_a_check_gets_the_faulty_rows_and_those_that_were_left_out(tmp_path: Path) -> None:
+    rows = dataset(speaker_id=["a", None, "c"], accent=["irish"] * 3, text=["Aye.", "No.", ""])
+    rows.save_to_disk(tmp_path / "saved")
+    reading = corpora.read(f"hf:{tmp_path / 'saved'}")
+    assert [each.speaker for each in reading.corpus] == ["a"]
+    assert [(fault.kind, fault.place) for fault in reading.faults] == [
+        ("speaker-missing", f"{tmp_path / 'saved'}:row-000001")
+    ]
+    assert "1 of 2 rows have no transcript or no audio and were left out: row-000002" in str(
+        reading.notes
+    )
+    with pytest.raises(DataError, match="the row names no speaker"):
+        corpora.load(f"hf:{tmp_path / 'saved'}")
+
+
 def test_a_data_set_without_accents_is_refused_before_its_rows_are_read(
     load: Callable[..., Corpus], tmp_path: Path
 ) -> None:
@@ -333,7 +348,7 @@ def test_a_name_leads_to_the_right_loader(monkeypatch: pytest.MonkeyPatch, tmp_p
     asked: list[tuple[str, tuple[str, ...]]] = []
 
     def recorded(source: str, configs: tuple[str, ...], **options: object) -> Corpus:
-        assert not options
+        assert options == {"faults": [], "notes": []}
         asked.append((source, configs))
         return Corpus()
 
@@ -341,7 +356,7 @@ def test_a_name_leads_to_the_right_loader(monkeypatch: pytest.MonkeyPatch, tmp_p
     folder = tmp_path / "a:b"
     folder.mkdir()
     for name in ("hf:org/data", "hf:org/data:one", "hf:org/data:one+two", f"hf:{folder}"):
-        corpora.load(name)
+        corpora.read(name)
     assert asked == [
         ("org/data", ()),
         ("org/data", ("one",)),

@@ -80,9 +80,7 @@ def load(name: str) -> Corpus:
     Raises:
         DataError: The name is none of these, or the corpus cannot be read, or has a fault.
     """
-    reading = read(name)
-    # The hub's reader refuses what is empty or faulty itself.
-    return reading.corpus if name.startswith("hf:") else reading.require()
+    return read(name).require()
 
 
 def read(name: str, options: Options | None = None, *, limit: int | None = None) -> Reading:
@@ -303,9 +301,19 @@ def _of_hub(
         "speaker": options.speaker,
         "licence": options.licence,
     }
-    corpus = huggingface.load(source, configs, **{k: v for k, v in given.items() if v})
-    told = f"{limit} utterances at most, shared out over configurations and splits"
-    return Reading(source=name, kind="hub", corpus=corpus, notes=(told,) if limit else ())
+    if options.patterns or options.audio or options.tiers:
+        raise ConfigError(
+            f"{name}: --from-path, --audio and --tier say nothing of a data set of Hugging Face's "
+            "library; name its columns with --column, or give --speaker and --accent"
+        )
+    faults: list[Fault] = []
+    notes: list[str] = []
+    if limit is not None:
+        notes.append(f"{limit} utterances at most, shared out over configurations and splits")
+    corpus = huggingface.load(
+        source, configs, faults=faults, notes=notes, **{k: v for k, v in given.items() if v}
+    )
+    return Reading(source=name, kind="hub", corpus=corpus, faults=tuple(faults), notes=tuple(notes))
 
 
 def _source_and_configs(text: str) -> tuple[str, tuple[str, ...]]:

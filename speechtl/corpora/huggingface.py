@@ -224,6 +224,8 @@ def load(
     streaming: bool = False,
     limit: int | None = None,
     cache: Path = CACHE,
+    faults: list[Fault] | None = None,
+    notes: list[str] | None = None,
 ) -> Corpus:
     """Return a Hugging Face data set as a corpus.
 
@@ -250,6 +252,8 @@ def load(
             corpus is the same.
         limit: How many utterances at most, shared out evenly over configurations and splits.
         cache: The folder under which audio files are kept, in a folder for each data set.
+        faults: Gets what is wrong with rows, which are left out then; `None` refuses the data set.
+        notes: Gets which rows were left out; `None` logs it.
 
     Raises:
         ConfigError: The limit is below 1.
@@ -278,7 +282,7 @@ def load(
             left = None if limit is None else limit - len(reader.found)
             if left != 0:
                 reader.read(part, most=None if left is None else -(-left // (len(parts) - index)))
-    _tell(source, reader)
+    _tell(source, reader, faults, notes)
     return Corpus(_with_unique_ids(reader.found))
 
 
@@ -520,14 +524,18 @@ def _text(row: Mapping[str, Any], columns: Mapping[str, str], name: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _tell(source: str, reader: _Reader) -> None:
-    """Refuse a data set with faults or no usable row, and log which rows were left out."""
+def _tell(
+    source: str, reader: _Reader, faults: list[Fault] | None, notes: list[str] | None
+) -> None:
+    """Refuse a data set with faults or no usable row, and tell which rows were left out."""
     used, skipped = len(reader.found), reader.skipped
-    if reader.faults:
+    if faults is not None:
+        faults += reader.faults
+    elif reader.faults:
         raise data_error(
             f"the data set {source!r}: {len(reader.faults)} faults in its rows", reader.faults
         )
-    if not used:
+    if not used and not reader.faults:
         spoken = f" in the accent {' or '.join(sorted(reader.accents))}" if reader.accents else ""
         raise DataError(
             f"the data set {source!r} has no row with audio and a transcript{spoken}; choose"
@@ -535,14 +543,14 @@ def _tell(source: str, reader: _Reader) -> None:
         )
     if skipped:
         more = f" and {len(skipped) - _LISTED} more" if len(skipped) > _LISTED else ""
-        _log.warning(
-            "%s: %d of %d rows have no transcript or no audio and were left out: %s%s",
-            source,
-            len(skipped),
-            len(skipped) + used,
-            ", ".join(skipped[:_LISTED]),
-            more,
+        told = (
+            f"{source}: {len(skipped)} of {len(skipped) + used} rows have no transcript or no audio"
+            f" and were left out: {', '.join(skipped[:_LISTED])}{more}"
         )
+        if notes is None:
+            _log.warning("%s", told)
+        else:
+            notes.append(told)
 
 
 def _with_unique_ids(utterances: Mapping[str, Utterance]) -> Iterator[Utterance]:

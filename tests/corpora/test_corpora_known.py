@@ -140,7 +140,7 @@ def test_of_openslr83_only_the_accents_that_are_asked_for_are_fetched(
     monkeypatch.setattr(huggingface, "load", load)
     corpora.read("openslr83:scottish+irish")
     corpora.read("openslr83")
-    licence = {"licence": "CC-BY-SA-4.0"}
+    licence = {"licence": "CC-BY-SA-4.0", "faults": [], "notes": []}
     some = ("scottish_female", "scottish_male", "irish_male")
     assert asked[0] == ("ylacombe/english_dialects", some, licence)
     assert len(asked[1][1]) == 11
