@@ -34,7 +34,7 @@ from speechtl.checks.recordings import (
     UtteranceAudio,
 )
 from speechtl.corpus import SPLITS, Corpus, Utterance
-from speechtl.faults import KINDS, Fault
+from speechtl.faults import KINDS, OF_SPLITS, Fault
 from speechtl.splits import LeakageReport
 from speechtl.text import normaliser
 
@@ -83,8 +83,6 @@ _PLAIN_ALREADY = re.compile(r"[a-z0-9 ]*(?:(?<=[a-z0-9])'(?=[a-z0-9])[a-z0-9 ]*)
 _CHUNK = 10_000  # texts whose words and characters are counted together
 _BARS = 24
 _STEPS = (1, 2, 5, 10)
-# What a source's splits share says nothing of those that the corpus has now.
-_OF_SPLITS = {name for name, kind in KINDS.items() if kind.about == "splits"} | {"text-near"}
 _SPOKEN_OF = ("pseudonyms:", "accents:")  # notes that hold no name of the source
 _SPLIT_MEANING = "no split has a place for it"
 # As `speechtl.checks.people` finds them, and share-alike.
@@ -956,7 +954,7 @@ def _staying(
     gone = {each.utterance for each in dropped if each.kind != "id-repeated"} - {None}
     told = {(each.place, each.kind, each.message) for each in dropped}
     for fault in faults:
-        if fault.kind in _OF_SPLITS or (is_cut and fault.kind == "audio-pauses"):
+        if fault.kind in OF_SPLITS or (is_cut and fault.kind == "audio-pauses"):
             continue
         if fault.utterance not in gone and (fault.place, fault.kind, fault.message) not in told:
             yield fault

@@ -13,7 +13,7 @@ from typing import Literal
 
 from speechtl.errors import DataError
 
-__all__ = ["KINDS", "Fault", "FaultKind", "Grade", "data_error"]
+__all__ = ["KINDS", "OF_SPLITS", "VERDICT_SPEAKERS", "Fault", "FaultKind", "Grade", "data_error"]
 
 Grade = Literal["error", "warning"]
 
@@ -455,6 +455,14 @@ KINDS: dict[str, FaultKind] = {
     ),
 }
 """Every kind, by its name."""
+
+OF_SPLITS = frozenset(name for name, kind in KINDS.items() if kind.about == "splits") | {
+    "text-near"
+}
+"""Kinds that say something of the splits, and nothing of a corpus that is split anew."""
+
+VERDICT_SPEAKERS = 6
+"""Fewer test speakers give no verdict (see `speechtl.significance`)."""
 
 
 @dataclass(frozen=True, slots=True)

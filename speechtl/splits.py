@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from speechtl.corpus import SPLITS, Corpus, Utterance, sentence
 from speechtl.errors import ConfigError, DataError
-from speechtl.faults import Fault, data_error
+from speechtl.faults import VERDICT_SPEAKERS, Fault, data_error
 from speechtl.leakage import Overlap, overlaps
 
 __all__ = [
@@ -48,9 +48,6 @@ __all__ = [
     "split",
     "split_by_speaker",
 ]
-
-VERDICT_SPEAKERS = 6
-"""Fewer test speakers give no verdict (see `speechtl.significance`)."""
 
 LEAST_TEST_MINUTES = 5.0
 """Less says little: at 150 words a minute and a WER of 10 % it holds 75 errors, give or take 9."""

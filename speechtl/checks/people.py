@@ -10,13 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from speechtl.corpus import Corpus, Utterance
-from speechtl.faults import Fault
+from speechtl.faults import VERDICT_SPEAKERS, Fault
 
 __all__ = ["people_faults", "segment_faults"]
 
 Place = Callable[[Utterance], str]
 
-_VERDICT_SPEAKERS = 6  # fewer give no verdict (docs/scoring.md)
 _FEWEST_OWN = 10  # utterances whose speakers are all different, to be worth a word
 _OVERLAP_S = 0.05  # times are rounded, and cut in the middle of a pause
 _RESTRICTED = {
@@ -54,7 +53,7 @@ def people_faults(corpus: Corpus, place: Place) -> Iterator[Fault]:
         told = f"{len(corpus)} utterances have as many speakers"
         yield firsts.fault("speaker-each-own", "speaker", corpus[0].speaker, told, place)
     for accent, of_it in firsts.speakers_of_accents().items():
-        if len(of_it) < _VERDICT_SPEAKERS:
+        if len(of_it) < VERDICT_SPEAKERS:
             plural = "speaker" if len(of_it) == 1 else "speakers"
             told = f"accent {accent!r} has {len(of_it)} {plural}: {', '.join(sorted(of_it))}"
             yield firsts.fault("speakers-few", "accent", accent, told, place)

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from speechtl.corpus import SPLITS, Corpus
-from speechtl.faults import KINDS, Fault
-from speechtl.splits import VERDICT_SPEAKERS, LeakageReport
+from speechtl.faults import KINDS, OF_SPLITS, VERDICT_SPEAKERS, Fault
+from speechtl.splits import LeakageReport
 
 if TYPE_CHECKING:
     from speechtl.checks import Findings
@@ -107,8 +107,7 @@ def render_prepared(
         notes: How it came about.
     """
     yield from _notes(notes)
-    of_splits = {"text-near"} | {name for name, kind in KINDS.items() if kind.about == "splits"}
-    found = (fault for fault in findings.faults if fault.kind not in of_splits)
+    found = (fault for fault in findings.faults if fault.kind not in OF_SPLITS)
     yield from _faults([*found, *leakage.faults()], shown=1)
     yield Text(
         f"{_count(card.utterances, 'utterance')} of {_count(len(card.speakers), 'speaker')}; "
